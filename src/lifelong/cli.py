@@ -1,0 +1,157 @@
+"""The command line: a thin table of commands. What needs torch is imported inside a command, so that --help answers at once."""
+
+import signal
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, Literal, NoReturn
+
+from cyclopts import App, Parameter
+from rich.console import Console
+
+from lifelong import errors
+
+app = App(name="lifelong", help="One network, task after task, without forgetting.", version_flags=["--version"], help_format="plaintext")
+data = App(name="data", help="The data sets that streams are made of.")
+app.command(data)
+
+
+@app.command
+def run(
+    recipe: str,
+    *,
+    methods: str | None = None,
+    seeds: str | None = None,
+    tasks: int | None = None,
+    out: Path | None = None,
+    workers: int | None = None,
+    set_: Annotated[list[str] | None, Parameter(name="--set", negative="", allow_leading_hyphen=True)] = None,
+    fresh: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Train every method of a recipe on its stream with several seeds; the same command again goes on where it was.
+
+    Args:
+        recipe: A name that `lifelong list recipes` prints, or the path of a TOML file.
+        methods: Only these methods of the recipe, as in ewc,gem.
+        seeds: How many seeds (5 is 0 to 4), or which, as in 0,3.
+        tasks: Only the first tasks of the stream.
+        out: The folder for results and page; runs/RECIPE when not given.
+        workers: Processes at once; as many as there are cores, at most 8, when not given.
+        set_: A setting of the recipe, as in methods.ewc.strength=10; can be given several times.
+        fresh: Start over: delete the folder's earlier runs.
+    """
+    from lifelong import experiment as experiments
+    from lifelong import recipe as recipes
+    from lifelong.report import print_summary, write_page
+    from lifelong.watch import Watch
+
+    for name, value in (("tasks", tasks), ("workers", workers)):
+        if value is not None and value < 1:
+            raise errors.RecipeError(f"--{name} {value}: expected 1 or more")
+    chosen = recipes.load(recipe, [*(set_ or []), *([] if seeds is None else [f"seeds={_seeds(seeds)}"])])
+    if methods is not None:
+        chosen = recipes.only(chosen, [label.strip() for label in methods.split(",")])
+    folder = Path("runs") / chosen.name if out is None else out
+    experiment = experiments.Experiment(chosen, folder, tasks)
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        with Watch(Console(stderr=True), len(experiment.runs)) as watch:
+            results = experiment.run(workers=workers, fresh=fresh, tell=watch.tell)
+    except KeyboardInterrupt:
+        again = " ".join(["lifelong", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
+        print(f"\nStopped; everything is saved in {folder}. The same command goes on from there: {again}", file=sys.stderr)
+        return 130
+    page = folder / "report.html"
+    write_page(results, page)
+    print_summary(results, Console())
+    print(f"\nResults: {folder / 'results.json'}\nPage:    {page}")
+    failed = [run for run in results["runs"] if run["status"] == "failed"]
+    for failure in failed:
+        print(f"failed: {failure['method']}, seed {failure['seed']}: {failure['error']}", file=sys.stderr)
+    return 1 if failed else 0
+
+
+@app.command(name="list")
+def list_(what: Literal["recipes", "methods", "streams", "data"]) -> None:
+    """What there is, one line each.
+
+    Args:
+        what: recipes, methods, streams or data.
+    """
+    for name, line in _listed(what).items():
+        print(f"{name:<20} {line}")
+
+
+@app.command
+def report(folder: Path) -> None:
+    """Make the page again, from results.json.
+
+    Args:
+        folder: Where `lifelong run` wrote to, as in runs/demo.
+    """
+    from lifelong.report import print_summary, write_page
+    from lifelong.results import read_results
+
+    results = read_results(folder)
+    write_page(results, folder / "report.html")
+    print_summary(results, Console())
+    print(f"\nPage: {folder / 'report.html'}")
+
+
+@data.command
+def get(name: str) -> None:
+    """Download a data set, check it, and say where it is; an interrupted download is continued.
+
+    Args:
+        name: A name that `lifelong list data` prints.
+    """
+    from lifelong.data import get as download
+
+    print(download(name))
+
+
+def main() -> NoReturn:
+    """The command `lifelong`: an error of the user's is one message and exit code 2, without a traceback."""
+    try:
+        sys.exit(app())
+    except (ValueError, RuntimeError) as error:
+        if not type(error).__module__.startswith("lifelong."):
+            raise
+        print(f"lifelong: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _seeds(text: str) -> str:
+    """--seeds as a TOML value."""
+    numbers = [number.strip() for number in text.split(",") if number.strip()]
+    if not numbers or not all(number.isdecimal() for number in numbers):
+        raise errors.RecipeError(f"--seeds {text!r}: expected a number of seeds, as in 5, or the seeds, as in 0,3")
+    return numbers[0] if "," not in text else f"[{', '.join(numbers)}]"
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _listed(what: str) -> dict[str, str]:
+    if what == "recipes":
+        from lifelong import recipe
+
+        return {name: recipe.load(name).description for name in recipe.names()}
+    if what == "data":
+        from lifelong.data import DATA
+
+        return DATA
+    from lifelong.methods import METHODS
+    from lifelong.streams import STREAMS
+
+    table: dict[str, Any] = {**(METHODS if what == "methods" else STREAMS)}
+    return {name: _first_line(made) for name, made in table.items()}
+
+
+def _first_line(documented: Callable[..., object]) -> str:
+    lines: Iterable[str] = (documented.__doc__ or "").strip().splitlines()
+    return next(iter(lines), "")

@@ -1,0 +1,13 @@
+"""The data sets that streams are made of: where they are found, and how they are downloaded. Nothing here imports torch."""
+
+from lifelong.data.sources import find, get
+
+# What `lifelong list data` prints; a name here can be given wherever `data` is asked for, and to `lifelong data get`.
+DATA: dict[str, str] = {
+    "embedded": "5,000 MNIST digits that come with lifelong: 4,000 to train, 1,000 to test; needs no download",
+    "mnist": "handwritten digits, 60,000 to train, 10,000 to test, 28x28 grey (11 MB)",
+    "fashion-mnist": "photographs of clothes in 10 classes, in MNIST's format and size (30 MB)",
+    "kmnist": "handwritten Japanese characters in 10 classes, in MNIST's format and size (21 MB)",
+}
+
+__all__ = ["DATA", "find", "get"]

@@ -1,0 +1,124 @@
+"""Which files a data set consists of, where they are looked for, and where they are downloaded from."""
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from lifelong.data import download
+from lifelong.errors import DataError, nearest
+
+EMBEDDED = Path(__file__).parent / "embedded_mnist"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A data set that can be downloaded.
+
+    Attributes:
+        files: for each file's name, the md5 that it must have.
+        mirrors: addresses of folders that hold the files, tried in this order.
+        compressed: whether the md5 are of the .gz files as published, or of what they contain. The second is the better
+            one, because mirrors compress again; the first is used where only it is published.
+    """
+
+    files: dict[str, str]
+    mirrors: tuple[str, ...]
+    compressed: bool
+
+
+SOURCES: dict[str, Source] = {
+    "mnist": Source(
+        files={
+            "train-images-idx3-ubyte.gz": "6bbc9ace898e44ae57da46a324031adb",
+            "train-labels-idx1-ubyte.gz": "a25bea736e30d166cdddb491f175f624",
+            "t10k-images-idx3-ubyte.gz": "2646ac647ad5339dbf082846283269ea",
+            "t10k-labels-idx1-ubyte.gz": "27ae3e4e09519cfbb04c329615203637",
+        },
+        mirrors=("https://ossci-datasets.s3.amazonaws.com/mnist/", "https://storage.googleapis.com/cvdf-datasets/mnist/"),
+        compressed=False,
+    ),
+    "fashion-mnist": Source(
+        files={
+            "train-images-idx3-ubyte.gz": "8d4fb7e6c68d591d4c3dfef9ec88bf0d",
+            "train-labels-idx1-ubyte.gz": "25c81989df183df01b3e8a0aad5dffbe",
+            "t10k-images-idx3-ubyte.gz": "bef4ecab320f06d8554ea6380940ec79",
+            "t10k-labels-idx1-ubyte.gz": "bb300cfdad3c16e7a12a480ee83cd310",
+        },
+        mirrors=(
+            "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",
+            "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/",
+        ),
+        compressed=True,
+    ),
+    "kmnist": Source(
+        files={
+            "train-images-idx3-ubyte.gz": "bdb82020997e1d708af4cf47b453dcf7",
+            "train-labels-idx1-ubyte.gz": "e144d726b3acfaa3e44228e80efcd344",
+            "t10k-images-idx3-ubyte.gz": "5c965bf0a639b31b8f53240b1b52f4d7",
+            "t10k-labels-idx1-ubyte.gz": "7320c461ea6c1c855c0b718fb2a4b134",
+        },
+        mirrors=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
+        compressed=True,
+    ),
+}
+
+
+def cache() -> Path:
+    """The folder that downloads go to: $XDG_CACHE_HOME/lifelong, or ~/.cache/lifelong."""
+    home = os.environ.get("XDG_CACHE_HOME")
+    return (Path(home) if home else Path.home() / ".cache") / "lifelong"
+
+
+def find(name: str) -> Path | None:
+    """The folder that holds the data set `name` completely, plain or .gz: in $LIFELONG_DATA, then in the cache. None: neither.
+
+    >>> find("embedded").name
+    'embedded_mnist'
+    """
+    if name == "embedded":
+        return EMBEDDED
+    source = _source(name)
+    return next((folder for folder in _folders(name) if not missing(folder, source.files)), None)
+
+
+def get(name: str, progress: bool = True) -> Path:
+    """The folder that holds the data set `name`, downloaded into the cache where it is not there yet.
+
+    A download that was interrupted is continued. Every downloaded file is checked before it gets its name.
+
+    Args:
+        name: a key of `lifelong.data.DATA`.
+        progress: tell on stderr what is done: a bar on a terminal, plain lines elsewhere.
+
+    Raises:
+        DataError: an unknown name, or a file that no mirror gave; what each said, and where to put the file by hand.
+    """
+    found = find(name)
+    if found is not None:
+        if progress:
+            print(f"{name}: already there, in {found}", file=sys.stderr)
+        return found
+    source, folder = _source(name), cache() / name
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in missing(folder, source.files):
+        urls = [mirror + file for mirror in source.mirrors]
+        download.fetch(urls, folder / file, source.files[file], compressed=source.compressed, progress=progress)
+    return folder
+
+
+def missing(folder: Path, files: Iterable[str]) -> list[str]:
+    """Those of `files`, named as in NAME.gz, that `folder` holds neither compressed nor plain."""
+    return [file for file in files if not (folder / file).is_file() and not (folder / file.removesuffix(".gz")).is_file()]
+
+
+def _folders(name: str) -> list[Path]:
+    given = os.environ.get("LIFELONG_DATA")
+    return ([Path(given) / name] if given else []) + [cache() / name]
+
+
+def _source(name: str) -> Source:
+    if name not in SOURCES:
+        raise DataError(f"{name!r} is neither a known data set nor a folder; {nearest(name, ['embedded', *SOURCES])}")
+    return SOURCES[name]

@@ -1,0 +1,69 @@
+"""Modes of a network, and random state, that are put back afterwards."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+
+@contextmanager
+def evaluation_mode(network: nn.Module) -> Iterator[None]:
+    """Dropout off and batch norm by its running statistics; afterwards every module is in the mode that it was in."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+@contextmanager
+def buffers_kept(network: nn.Module) -> Iterator[None]:
+    """Batch-norm statistics and other buffers are, afterwards, as they were."""
+    kept = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, value in kept:
+            buffer.copy_(value)
+
+
+class RandomState:
+    """The state of torch's global generators that dropout draws from, a learner's own.
+
+    Used as a context, it takes the place of the process's random state and gives that back afterwards.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self.device = device
+        self.active = False
+        self.states: dict[str, Tensor] = {"cpu": torch.Generator().manual_seed(seed).get_state()}
+        if device.type == "cuda":
+            self.states["cuda"] = torch.Generator(device).manual_seed(seed).get_state()
+
+    def _swap(self) -> None:
+        current = {"cpu": torch.get_rng_state()}
+        torch.set_rng_state(self.states["cpu"])
+        if "cuda" in self.states:
+            current["cuda"] = torch.cuda.get_rng_state(self.device)
+            torch.cuda.set_rng_state(self.states["cuda"], self.device)
+        self.states = current
+
+    def __enter__(self) -> None:
+        self._swap()
+        self.active = True
+
+    def __exit__(self, *_: object) -> None:
+        self._swap()
+        self.active = False
+
+    def own(self) -> dict[str, Tensor]:
+        """The learner's states, whether they are in place or not."""
+        if not self.active:
+            return dict(self.states)
+        own = {"cpu": torch.get_rng_state()}
+        if "cuda" in self.states:
+            own["cuda"] = torch.cuda.get_rng_state(self.device)
+        return own

@@ -1,0 +1,262 @@
+"""A recipe: one experiment as a TOML file, checked before any work starts. Nothing here imports torch."""
+
+import json
+import re
+import tomllib
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
+
+from lifelong.errors import RecipeError, nearest
+
+Table = dict[str, Any]
+Count = Annotated[int, Field(ge=1)]
+Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]  # becomes a part of file names
+Model = TypeVar("Model", bound=BaseModel)
+
+MEASURE = (
+    r"^(accuracy|backward_transfer|forward_transfer|forgetting|learning_accuracy|average_incremental_accuracy|R\[[1-9]\d*, ?[1-9]\d*\])$"
+)
+
+
+class Part(BaseModel):
+    """A table of a recipe; a key that it does not have is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Call(BaseModel):
+    """A table that names something and gives its arguments, one to one: `{name = "SGD", lr = 0.1}`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def arguments(self) -> Table:
+        """Everything in the table but the name."""
+        return dict(self.model_extra or {})
+
+
+class Training(Part):
+    """How each task is trained; the words are those of `Learner`.
+
+    Attributes:
+        optimizer: a class of torch.optim with its arguments.
+        epochs: passes over each task's training data; ignored where `steps` is given.
+        steps: optimizer steps a task, instead of epochs.
+        scheduler: a class of torch.optim.lr_scheduler with its arguments, stepped after each epoch.
+        clip_norm: largest norm of the gradient. None: not clipped.
+        reset_optimizer: start each task with a new optimizer.
+        threads: threads of each run. Fixed by the recipe, whatever --workers is, because sums of floats depend on it.
+    """
+
+    optimizer: Call = Call(name="SGD", lr=0.1)  # type: ignore[call-arg]  # a Call takes any argument
+    epochs: Count = 1
+    steps: Count | None = None
+    batch_size: Count = 32
+    scheduler: Call | None = None
+    clip_norm: Annotated[float, Field(gt=0)] | None = None
+    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    reset_optimizer: bool = True
+    threads: Count = 1
+
+
+class MethodPart(BaseModel):
+    """A method of the recipe: the table's name is its label, its other keys are the method's arguments.
+
+    Attributes:
+        method: the method's name. None: the label is the name.
+        training: what differs from the recipe's training for this method.
+        together: further methods that it is combined with (`with` in the file), each with its arguments.
+    """
+
+    model_config = ConfigDict(extra="allow", frozen=True, populate_by_name=True)
+
+    method: str | None = None
+    training: Table = {}
+    together: dict[str, Table] = Field(default={}, alias="with")
+
+    @property
+    def arguments(self) -> Table:
+        """The method's own arguments."""
+        return dict(self.model_extra or {})
+
+
+class Published(Part):
+    """A number from a paper, shown beside ours.
+
+    Attributes:
+        method: label of a method of the recipe.
+        measure: a name in a run's summary, or R[i, j]: performance on task j after learning task i, both counted from 1.
+        value: the number, as a fraction.
+        source: where it was read, and how.
+        tolerance: how far from it we expect to be. None: not stated.
+    """
+
+    method: str
+    measure: Annotated[str, Field(pattern=MEASURE)]
+    value: float
+    source: str
+    tolerance: Annotated[float, Field(ge=0)] | None = None
+
+
+class Recipe(Part):
+    """One experiment.
+
+    Attributes:
+        seeds: a number of seeds, counted from 0, or the seeds themselves.
+    """
+
+    name: Label
+    description: str = ""
+    seeds: Count | list[int] = 5
+    stream: Call
+    network: Call
+    training: Training = Training()
+    methods: Annotated[dict[Label, MethodPart], Field(min_length=1)]
+    published: list[Published] = []
+
+    def seed_list(self) -> list[int]:
+        """The seeds to run."""
+        return list(range(self.seeds)) if isinstance(self.seeds, int) else list(self.seeds)
+
+    def training_of(self, label: str) -> Training:
+        """The training of one method: the recipe's, with what the method's own table changes.
+
+        Raises:
+            RecipeError: an unknown key or a wrong value, with its path in the file.
+        """
+        table = self.training.model_dump(exclude_unset=True)
+        _merge(table, self.methods[label].training)
+        return _checked(Training, table, f"methods.{label}.training.")
+
+
+def names() -> list[str]:
+    """The recipes that come with the library."""
+    folder = resources.files("lifelong") / "recipes"
+    return sorted(entry.name.removesuffix(".toml") for entry in folder.iterdir() if entry.name.endswith(".toml"))
+
+
+def load(recipe: str | Path, changes: Iterable[str] = ()) -> Recipe:
+    """A recipe by its name or by the path of a TOML file.
+
+    Args:
+        recipe: a name in `names()`, or a path that ends in .toml.
+        changes: settings as `key=value`, applied in order: the key a dotted path, the value in TOML's notation, where a
+            plain word needs no quotes.
+
+    Raises:
+        RecipeError: no such recipe, no valid TOML, an unknown key or a wrong value, each with its path in the file.
+
+    >>> load("demo", ["methods.ewc.strength=10", "stream.data=mnist"]).methods["ewc"].arguments["strength"]
+    10
+    """
+    table = _read(recipe)
+    for change in changes:
+        _merge(table, _change(change))
+    table.setdefault("name", Path(recipe).stem)
+    checked = _checked(Recipe, table, "")
+    for label in checked.methods:
+        checked.training_of(label)
+    for i, number in enumerate(checked.published):
+        if number.method not in checked.methods:
+            raise RecipeError(
+                f"published.{i}.method: no method {number.method!r} in this recipe; {nearest(number.method, checked.methods)}"
+            )
+    return checked
+
+
+def only(recipe: Recipe, labels: Iterable[str]) -> Recipe:
+    """The recipe with some of its methods, in the recipe's order.
+
+    Raises:
+        RecipeError: the recipe has no such method.
+    """
+    labels = list(labels)
+    for label in labels:
+        if label not in recipe.methods:
+            raise RecipeError(
+                f"recipe {recipe.name!r} has no method {label!r}; {nearest(label, recipe.methods)}. Another one is added with "
+                f"--set 'methods.{label}={{}}'"
+            )
+    kept = {label: part for label, part in recipe.methods.items() if label in labels}
+    return recipe.model_copy(update={"methods": kept, "published": [number for number in recipe.published if number.method in kept]})
+
+
+def _read(recipe: str | Path) -> Table:
+    if str(recipe).endswith(".toml"):
+        path = Path(recipe)
+        if not path.is_file():
+            raise RecipeError(f"there is no file {str(recipe)!r}; give the path of a TOML file or one of the names {', '.join(names())}")
+        text = path.read_text(encoding="utf-8")
+    elif str(recipe) in names():
+        text = (resources.files("lifelong") / "recipes" / f"{recipe}.toml").read_text(encoding="utf-8")
+    else:
+        raise RecipeError(f"unknown recipe {str(recipe)!r}; {nearest(str(recipe), names())}; or give the path of a TOML file")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"recipe {str(recipe)!r} is no valid TOML: {error}") from error
+
+
+def _change(change: str) -> Table:
+    """`key=value` as the nested table that it stands for."""
+    key, equals, value = change.partition("=")
+    if not equals or not key.strip():
+        raise RecipeError(f"--set {change!r}: expected key=value, as in methods.ewc.strength=10")
+    if re.fullmatch(r"[A-Za-z./~][^\"'\[\]{},=]*", value) and value not in ("true", "false", "inf", "nan"):
+        value = json.dumps(value)
+    try:
+        return tomllib.loads(f"{key} = {value}")
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError(f"--set {change!r}: {value!r} is no TOML value ({error}); text with signs in it needs quotes") from error
+
+
+def _merge(table: Table, changes: Mapping[str, Any]) -> None:
+    """Changes put into the table, level by level. Epochs and steps replace each other, and another name drops the old one's arguments."""
+    for key, value in changes.items():
+        old = table.get(key)
+        if isinstance(value, Mapping) and isinstance(old, dict) and value.get("name", old.get("name")) == old.get("name"):
+            _merge(old, value)
+        else:
+            table[key] = value
+        if key in ("epochs", "steps"):
+            table.pop("steps" if key == "epochs" else "epochs", None)
+
+
+def _checked(model: type[Model], table: Table, path: str) -> Model:
+    """The table as a model, or one error with all that is wrong in it."""
+    try:
+        return model.model_validate(table)
+    except ValidationError as error:
+        problems: dict[str, list[str]] = {}
+        for problem in error.errors():
+            where, text = _problem(model, table, problem)
+            problems.setdefault(path + where, []).append(text)
+        raise RecipeError("\n".join(f"{where}: {', or '.join(texts)}" for where, texts in problems.items())) from error
+
+
+def _problem(model: type[BaseModel], table: Any, problem: ErrorDetails) -> tuple[str, str]:
+    """Where it is in the file, and what is wrong there."""
+    steps: list[str] = []
+    for step in problem["loc"]:
+        # What pydantic adds to name a member of a union is no key of the file.
+        if isinstance(table, dict) and step not in table and problem["type"] != "missing":
+            break
+        if not isinstance(table, dict | list):
+            break
+        steps.append(str(step))
+        table = table[int(step)] if isinstance(table, list) else table.get(step)
+    where = ".".join(steps)
+    if problem["type"] == "extra_forbidden":
+        owners: dict[str, type[BaseModel]] = {"training": Training, "published": Published}
+        owner = owners.get(steps[0], model) if len(steps) > 1 else model
+        return where, f"unknown key; {nearest(steps[-1], owner.model_fields)}"
+    if problem["type"] == "missing":
+        return where, "is missing"
+    return where, f"{problem['msg'][0].lower()}{problem['msg'][1:]}, got {problem['input']!r}"

@@ -1,0 +1,201 @@
+"""From runs (one method, one seed each) to numbers for each method: the mean over seeds and their spread."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lifelong.errors import nearest
+from lifelong.matrix import Matrix, Values, from_json
+
+SCHEMA = 1
+BASELINES = ("finetune", "joint", "independent", "replay")
+MEASURES = {
+    "accuracy": "accuracy",
+    "backward_transfer": "backward transfer",
+    "forward_transfer": "forward transfer",
+    "forgetting": "forgetting",
+    "learning_accuracy": "learning accuracy",
+    "average_incremental_accuracy": "average incremental accuracy",
+}
+COSTS = ("train_seconds", "evaluate_seconds", "steps", "peak_memory_bytes", "kept_bytes", "parameters")
+Results = Mapping[str, Any]
+Run = Mapping[str, Any]
+
+
+class ReportError(ValueError):
+    """Results that can't be shown."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One number of a method, from several seeds.
+
+    Attributes:
+        mean: NaN if it is undefined for any seed, or there is none.
+        spread: the sample standard deviation over seeds (divided by n-1); NaN below two seeds.
+        points: each seed's value.
+    """
+
+    mean: float
+    spread: float
+    points: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class MethodDigest:
+    """What a report says about one method.
+
+    Attributes:
+        name: the method's name.
+        baseline: whether it is there to be compared with.
+        finished, failed, running: its runs, in the order of their seeds.
+        matrix: R, the mean over finished seeds; None if none has finished.
+        measures: for each name in MEASURES an estimate.
+        costs: for each name in COSTS an estimate.
+        keeps: what the method keeps from earlier tasks; "" if not told.
+        settings: flat names ("optimizer.lr") and values.
+    """
+
+    name: str
+    baseline: bool
+    finished: tuple[Run, ...]
+    failed: tuple[Run, ...]
+    running: tuple[Run, ...]
+    matrix: Matrix | None
+    seed_values: tuple[Values, ...]
+    measures: Mapping[str, Estimate]
+    costs: Mapping[str, Estimate]
+    keeps: str
+    settings: Mapping[str, str]
+
+    def average_so_far(self) -> list[Estimate]:
+        """The accuracy on all tasks seen so far, after 1, 2, ... tasks."""
+        learned = len(self.seed_values[0]) - 1 if self.seed_values else 0
+        return [estimate([float(values[i, :i].mean()) for values in self.seed_values]) for i in range(1, learned + 1)]
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """A published number beside ours; NaN where ours is undefined or was not run. Fractions, like everything in the results."""
+
+    method: str
+    measure: str
+    label: str
+    ours: Estimate
+    published: float
+    difference: float
+    source: str
+
+
+def estimate(points: Iterable[float]) -> Estimate:
+    """Mean and spread of one value for each seed."""
+    values = tuple(points)
+    return Estimate(
+        mean=float(np.mean(values)) if values else float("nan"),
+        spread=float(np.std(values, ddof=1)) if len(values) > 1 else float("nan"),
+        points=values,
+    )
+
+
+def check_results(results: Results) -> None:
+    """Raise ReportError unless `results` has the schema that this version reads."""
+    if results.get("schema") != SCHEMA:
+        raise ReportError(f"these results have schema {results.get('schema')!r}; this version of lifelong reads schema {SCHEMA}")
+
+
+def digest(results: Results) -> list[MethodDigest]:
+    """One digest a method, in the order in which the methods first appear among the runs."""
+    check_results(results)
+    by_method: dict[str, list[Run]] = {}
+    for run in results["runs"]:
+        by_method.setdefault(run["method"], []).append(run)
+    baselines = results.get("baselines", BASELINES)
+    tasks = results["stream"]["tasks"]
+    return [_digest_method(name, sorted(runs, key=lambda run: run["seed"]), tasks, name in baselines) for name, runs in by_method.items()]
+
+
+def _digest_method(name: str, runs: Sequence[Run], tasks: Sequence[str], baseline: bool) -> MethodDigest:
+    finished = tuple(run for run in runs if run["status"] == "finished")
+    matrices = [from_json(tasks, run["initial"], run["matrix"]) for run in finished]
+    shapes = {matrix.values.shape for matrix in matrices}
+    if len(shapes) > 1:
+        found = ", ".join(map(str, sorted(shapes)))
+        raise ReportError(f"the matrices of {name}'s seeds have different shapes: {found}; run them anew with --fresh")
+    return MethodDigest(
+        name=name,
+        baseline=baseline,
+        finished=finished,
+        failed=tuple(run for run in runs if run["status"] == "failed"),
+        running=tuple(run for run in runs if run["status"] == "running"),
+        matrix=Matrix(tuple(tasks), np.mean([matrix.values for matrix in matrices], axis=0)) if matrices else None,
+        seed_values=tuple(matrix.values for matrix in matrices),
+        measures={measure: _over_seeds(finished, "summary", measure) for measure in MEASURES},
+        costs={cost: _over_seeds(finished, "cost", cost) for cost in COSTS},
+        keeps=next((run["keeps"] for run in runs if run.get("keeps")), ""),
+        settings=_settings([run["config"] for run in runs if "config" in run]),
+    )
+
+
+def _over_seeds(runs: Sequence[Run], group: str, key: str) -> Estimate:
+    values = [run[group].get(key) for run in runs]
+    return estimate([float("nan") if value is None else float(value) for value in values])
+
+
+def _settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Flat settings; one that differs from seed to seed shows all its values."""
+    flat = [dict(_flatten(config)) for config in configs]
+    names = dict.fromkeys(name for one in flat for name in one)
+    return {name: ", ".join(dict.fromkeys(one[name] for one in flat if name in one)) for name in names}
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flatten(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", _value_text(value)
+
+
+def _value_text(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "none", True: "yes", False: "no"}[value]
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(_value_text, value)) + "]"
+    return str(value)
+
+
+def measure_of(measure: str) -> tuple[str, Callable[[Run], float | None]]:
+    """A measure's label, and how to find it in a finished run.
+
+    Args:
+        measure: a key of a run's summary, or "R[i,j]": row i (after learning i tasks; 0 is the untrained network), task j from 1.
+    """
+    if entry := re.fullmatch(r"R\[\s*(\d+)\s*,\s*([1-9]\d*)\s*\]", measure):
+        i, j = int(entry[1]), int(entry[2])
+        return f"task {j} " + (f"after task {i}" if i else "untrained"), lambda run: _entry(run, i, j)
+    if measure not in MEASURES:
+        raise ReportError(f"unknown published measure {measure!r}; {nearest(measure, [*MEASURES, 'R[i,j]'])}")
+    return MEASURES[measure], lambda run: run["summary"].get(measure)
+
+
+def _entry(run: Run, i: int, j: int) -> float | None:
+    rows = [run["initial"], *run["matrix"]]
+    return rows[i][j - 1] if i < len(rows) and j <= len(rows[i]) else None
+
+
+def published_rows(results: Results) -> list[PublishedRow]:
+    """The published numbers that `results` carries, each beside ours: the mean over finished seeds, and the difference ours - published."""
+    check_results(results)
+    rows = []
+    for item in results.get("published", []):
+        label, find = measure_of(item["measure"])
+        found = [find(run) for run in results["runs"] if run["method"] == item["method"] and run["status"] == "finished"]
+        ours = estimate([float("nan") if value is None else float(value) for value in found])
+        published = float(item["value"])
+        rows.append(PublishedRow(item["method"], item["measure"], label, ours, published, ours.mean - published, item["source"]))
+    return rows

@@ -1,0 +1,161 @@
+"""Results as one self-contained HTML page: no scripts, no files or addresses beside it, readable on a phone and on paper."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from lifelong.report import charts, units
+from lifelong.report.digest import COSTS, MEASURES, MethodDigest, Results, digest, published_rows
+
+NAMES_LISTED = 24  # more tasks than this are not all named
+BASELINE_MEANING = {
+    "finetune": "no method at all: what forgetting does if nothing is done",
+    "joint": "all tasks' data at once: the upper bound",
+    "independent": "one network for each task: no forgetting, no transfer",
+    "replay": "plain repetition of kept examples",
+}
+MEASURE_MEANING = {
+    "accuracy": "the mean over all tasks after the last one",
+    "backward_transfer": "what learning later tasks did to earlier ones, mean of R[T, j] − R[j, j]; negative is forgetting",
+    "forward_transfer": "what earlier tasks did for a task not yet learned, against the untrained network, mean of R[j−1, j] − R[0, j]",
+    "forgetting": "the mean over tasks of the best earlier accuracy minus the last one",
+    "learning_accuracy": "the mean accuracy on each task just after learning it",
+    "average_incremental_accuracy": "the mean over steps of the accuracy on all tasks seen so far, the first step included",
+}
+COST_LABELS = {
+    "train_seconds": ("training", units.seconds),
+    "evaluate_seconds": ("evaluation", units.seconds),
+    "steps": ("steps", units.count),
+    "peak_memory_bytes": ("peak memory", units.size),
+    "kept_bytes": ("kept between tasks", units.size),
+    "parameters": ("parameters", units.count),
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A table's row: what it is about, and a text for each column."""
+
+    label: str
+    cells: list[str]
+
+
+def write_page(results: Results, path: Path | str) -> None:
+    """Write `results` (the content of results.json) as a page to `path`, whole or not at all."""
+    path = Path(path)
+    beside = path.with_name(path.name + ".part")
+    beside.write_text(page(results), encoding="utf-8")
+    os.replace(beside, path)
+
+
+def page(results: Results) -> str:
+    """The page as a string."""
+    import jinja2
+    from markupsafe import Markup
+
+    template = resources.files("lifelong.report").joinpath("page.html.jinja").read_text(encoding="utf-8")
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    methods = digest(results)
+    shown = [method for method in methods if method.matrix is not None]
+    pictures = {kind: [(name, Markup(image)) for name, image in drawn] for kind, drawn in _pictures(methods, shown).items()}
+    return environment.from_string(template).render(
+        results=results,
+        facts=_facts(results, methods),
+        tasks=_task_names(results["stream"]["tasks"]),
+        methods=methods,
+        shown=shown,
+        many=len(results["stream"]["tasks"]) > charts.NUMBERED,
+        more_than_drawn=len(results["stream"]["tasks"]) > charts.MOST_LINES,
+        troubles=list(_troubles(methods)),
+        measures=[(MEASURES[name], MEASURE_MEANING[name]) for name in MEASURES],
+        summary=[Row(_label(method), _summary_cells(method)) for method in methods],
+        baselines=[(method.name, BASELINE_MEANING.get(method.name, "")) for method in methods if method.baseline],
+        pictures=pictures,
+        published=[(row, _published_cells(row)) for row in published_rows(results)],
+        cost_labels=[label for label, _ in COST_LABELS.values()],
+        costs=[Row(_label(method), [COST_LABELS[cost][1](method.costs[cost].mean) for cost in COSTS]) for method in shown],
+        common_settings=_common_settings(methods),
+        own_settings=_own_settings(methods),
+    )
+
+
+def _label(method: MethodDigest) -> str:
+    return f"{method.name}\u00a0†" if method.baseline else method.name  # never alone on a new line
+
+
+def _facts(results: Results, methods: Sequence[MethodDigest]) -> list[tuple[str, str]]:
+    stream, environment = results["stream"], results["environment"]
+    seeds = sorted({run["seed"] for run in results["runs"]})
+    software = ", ".join(f"{name} {value}" for name, value in environment.items() if name != "threads")
+    threads = f", {environment['threads']} thread{'s' if environment['threads'] != 1 else ''}" if "threads" in environment else ""
+    tasks = len(stream["tasks"])
+    facts = [
+        ("Stream", f"{stream['name']}, {tasks} task{'s' if tasks != 1 else ''}, scenario “{stream['scenario']}”"),
+        ("Data", str(stream["data"])),
+        ("Methods", ", ".join(method.name for method in methods)),
+        ("Seeds", ", ".join(map(str, seeds))),
+        ("Environment", software + threads),
+    ]
+    if results.get("date"):
+        facts.append(("Date", str(results["date"])))
+    return facts
+
+
+def _task_names(tasks: Sequence[str]) -> str:
+    named = [f"{position} = {name}" for position, name in enumerate(tasks, start=1)]
+    return ", ".join(named if len(named) <= NAMES_LISTED else [*named[:3], "…", named[-1]])
+
+
+def _troubles(methods: Sequence[MethodDigest]) -> Iterator[str]:
+    for method in methods:
+        for run in method.failed:
+            yield f"{method.name}, seed {run['seed']}, failed: {run['error']}"
+        for run in method.running:
+            yield f"{method.name}, seed {run['seed']}, has not finished yet"
+
+
+def _summary_cells(method: MethodDigest) -> list[str]:
+    total = len(method.finished) + len(method.failed) + len(method.running)
+    seeds = str(total) if len(method.finished) == total else f"{len(method.finished)} of {total}"
+    return [*(units.percent_with_spread(one.mean, one.spread) for one in method.measures.values()), seeds]
+
+
+def _published_cells(row: Any) -> list[str]:
+    ours = units.percent_with_spread(row.ours.mean, row.ours.spread)
+    return [ours, units.percent(row.published), units.signed_percent(row.difference)]
+
+
+def _pictures(methods: Sequence[MethodDigest], shown: Sequence[MethodDigest]) -> dict[str, list[tuple[str, str]]]:
+    styles = {method.name: charts.method_style(position, method.baseline) for position, method in enumerate(methods)}
+    used = [styles[method.name] for method in shown]
+    matrices = [(method, method.matrix) for method in shown if method.matrix is not None]
+    floor = charts.shared_floor([matrix for _, matrix in matrices])
+    tasks = matrices[0][1].tasks if matrices else ()
+    bars = [(name, charts.bars(MEASURES[name].capitalize(), shown, name, used)) for name in list(MEASURES)[:3]] if shown else []
+    few = len(tasks) <= charts.NAMED_LINES
+    return {
+        "bars": bars,
+        "average": [("", charts.average_lines(shown, used))] if shown else [],
+        "average_legend": [(_label(method), charts.line_swatch(*style)) for method, style in zip(shown, used, strict=True)],
+        "lines": [(_label(method), charts.task_lines(method.name, matrix, floor)) for method, matrix in matrices],
+        "lines_legend": [(name, charts.line_swatch(*charts.task_style(j, len(tasks)))) for j, name in enumerate(tasks)] if few else [],
+        "maps": [(_label(method), charts.heat_map(method.name, matrix, floor)) for method, matrix in matrices],
+        "key": [("", charts.colour_key(floor))],
+    }
+
+
+def _common_settings(methods: Sequence[MethodDigest]) -> list[tuple[str, str]]:
+    told = [method.settings for method in methods if method.settings]
+    return [(name, value) for name, value in told[0].items() if _is_common(name, value, told)] if len(told) > 1 else []
+
+
+def _is_common(name: str, value: str, told: Sequence[Mapping[str, str]]) -> bool:
+    return all(settings.get(name) == value for settings in told)
+
+
+def _own_settings(methods: Sequence[MethodDigest]) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    common = dict(_common_settings(methods))
+    return [(_label(m), m.keeps, [(name, value) for name, value in m.settings.items() if name not in common]) for m in methods]

@@ -1,0 +1,227 @@
+"""The one training loop: settings, the step, and going on in the middle of a task."""
+
+import functools
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, fields, replace
+from itertools import repeat
+from math import ceil
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from lifelong.errors import NonFiniteError, nearest
+from lifelong.optimizers import DEFAULT, OptimizerFactory, Scheduler, SchedulerFactory, make_optimizer
+from lifelong.tasks import Batch, Examples
+
+if TYPE_CHECKING:
+    from lifelong.learner import Learner
+
+Precision = Literal["float32", "bfloat16", "float16"]
+WINDOW = 64  # steps between looks at the losses; a look waits for the device, a step does not
+
+
+@dataclass(frozen=True)
+class Training:
+    """How a task is trained; the arguments of `Learner` and, for one task, of `learn`.
+
+    Args:
+        optimizer: from parameters to a torch optimizer, as functools.partial(torch.optim.SGD, lr=0.1).
+        epochs: passes over the task's examples.
+        steps: number of steps, in place of epochs; passes are repeated or cut as needed. None: use epochs.
+        batch_size: examples a step; the last batch of a pass may be smaller.
+        scheduler: from the optimizer to a torch learning rate scheduler, stepped after each epoch. None: a constant rate.
+        clip_norm: the gradient is scaled down to this Euclidean norm, after the methods' edits. None: it is not.
+        precision: of the forward pass: "float32", or "bfloat16" or "float16" by autocast (float16 with a scaled loss).
+        reset_optimizer: each task starts with a fresh optimizer; False: its state is carried from task to task.
+        workers: processes that read a torch Dataset; 0: this one. Sets in memory need none.
+    """
+
+    optimizer: OptimizerFactory = DEFAULT
+    epochs: int = 1
+    steps: int | None = None
+    batch_size: int = 32
+    scheduler: SchedulerFactory | None = None
+    clip_norm: float | None = None
+    precision: Precision = "float32"
+    reset_optimizer: bool = True
+    workers: int = 0
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "steps", "batch_size", "workers"):
+            value, least = getattr(self, name), 0 if name == "workers" else 1
+            if not (value is None and name == "steps") and (not isinstance(value, int) or value < least):
+                raise ValueError(f"{name} is {value!r}; expected an integer >= {least}")
+        if self.clip_norm is not None and not self.clip_norm > 0:
+            raise ValueError(f"clip_norm is {self.clip_norm!r}; expected a number > 0, or None for no clipping")
+        if self.precision not in ("float32", "bfloat16", "float16"):
+            raise ValueError(f"precision is {self.precision!r}; expected 'float32', 'bfloat16' or 'float16'")
+        for name in ("optimizer", "scheduler"):
+            if not callable(getattr(self, name)) and not (name == "scheduler" and self.scheduler is None):
+                raise ValueError(
+                    f"{name} is {getattr(self, name)!r}; expected something to call, as functools.partial(torch.optim.SGD, lr=0.1)"
+                )
+
+    def changed(self, changes: dict[str, Any]) -> "Training":
+        """The same with other settings for one task."""
+        known = [field.name for field in fields(self)]
+        for name in changes:
+            if name not in known:
+                raise TypeError(f"learn got an unknown setting {name!r}; {nearest(name, known)}")
+        return replace(self, **changes)
+
+
+@dataclass
+class Position:
+    """How far a task's training is.
+
+    Attributes:
+        step: steps taken in this task. epoch: whole passes made. batch: batches taken in the current pass.
+        order: state of the order's generator before the current pass was shuffled.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+    order: Tensor | None = None
+
+
+class Run:
+    """The training of one task: everything that lives from its first step to its last.
+
+    Args:
+        times: multiplies `training.steps`, where a method trains on several tasks' examples at once.
+    """
+
+    def __init__(self, learner: "Learner", training: Training, examples: Examples, times: int = 1) -> None:
+        self.training, self.examples = training, examples
+        self.position = Position()
+        self.epoch_steps = ceil(len(examples) / training.batch_size)
+        self.total = training.epochs * self.epoch_steps if training.steps is None else training.steps * times
+        self.optimizer, self.flat = make_optimizer(training.optimizer, learner.theta)
+        self.scheduler: Scheduler | None = training.scheduler(self.optimizer) if training.scheduler else None
+        self.scaler = torch.amp.GradScaler(learner.device.type) if training.precision == "float16" else None
+
+    @property
+    def finished(self) -> bool:
+        """Whether every step was taken."""
+        return self.position.step >= self.total
+
+    def batches(self, generator: torch.Generator, device: torch.device) -> Iterator[Batch]:
+        """Batches from the current position on; the caller counts them by `advance`."""
+        position, size, examples = self.position, self.training.batch_size, self.examples
+        while not self.finished:
+            if position.order is None:
+                position.order = generator.get_state()
+            generator.set_state(position.order)
+            order = torch.randperm(len(examples), generator=generator)[position.batch * size :]
+            heads = repeat(examples.head) if isinstance(examples.head, int) else examples.head[order].split(size)
+            for (x, y), head in zip(examples.batches(order, size, self.training.workers), heads, strict=False):
+                yield Batch(x, y, head) if device.type == "cpu" else Batch(x.to(device), y.to(device), head)
+                if self.finished:
+                    return
+
+    def advance(self) -> None:
+        """Counts a step, and at a pass's end the pass."""
+        position = self.position
+        position.step += 1
+        position.batch += 1
+        if position.batch == self.epoch_steps:
+            position.epoch, position.batch, position.order = position.epoch + 1, 0, None
+            if self.scheduler is not None:
+                self.scheduler.step()
+
+
+def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
+    """The step, made of the moments that the learner's methods really override; it returns the loss, detached."""
+    network, theta, optimizer, scaler, training = learner.network, learner.theta, run.optimizer, run.scaler, run.training
+    mixes, terms, edits, afters = (
+        [getattr(method, moment) for method in learner.methods if method.overrides(moment)]
+        for moment in ("mix", "loss", "edit_gradient", "after_step")
+    )
+    gathers = run.flat or bool(edits) or training.clip_norm is not None
+    parameters, clip = theta.parameters, training.clip_norm
+    halved = training.precision != "float32"
+    cast_context = functools.partial(torch.autocast, learner.device.type, getattr(torch, training.precision)) if halved else nullcontext
+
+    def forward(batch: Batch) -> Tensor:
+        output = network(batch.x, batch.head)
+        loss = cross_entropy(output, batch.y)
+        for term in terms:
+            loss = term(learner, batch, output, loss)
+        return loss
+
+    def step(batch: Batch) -> Tensor:
+        for mix in mixes:
+            batch = mix(learner, batch)
+        if halved:
+            with cast_context():
+                loss = forward(batch)
+        else:
+            loss = forward(batch)
+        (loss if scaler is None else scaler.scale(loss)).backward()
+        if gathers:
+            theta.gather()
+        if scaler is not None:
+            scaler.unscale_(optimizer)
+        with torch.no_grad():
+            for edit in edits:
+                edit(learner, batch)
+            if clip is not None:
+                # one fused norm over theta; the optimizer's gradients are slices of it
+                theta.gradient.mul_((clip / (theta.gradient.norm() + 1e-6)).clamp_max(1.0))
+            if scaler is None:
+                optimizer.step()
+            else:
+                scaler.step(optimizer)
+                scaler.update()
+            for after in afters:
+                after(learner)
+        for parameter in parameters:
+            parameter.grad = None
+        return loss.detach()
+
+    return cast(Callable[[Batch], Tensor], step)
+
+
+def fit(learner: "Learner", run: Run, title: str, pause: Callable[[], None], show: Callable[[int, float], None]) -> None:
+    """Takes the steps that are left.
+
+    Args:
+        title: of the task, for errors.
+        pause: called after every step, with everything in a state that can be saved.
+        show: called with the step and the mean loss now and then.
+
+    Raises:
+        NonFiniteError: the loss became NaN or infinite; it names the step.
+    """
+    learner.network.train()
+    step = assemble(learner, run)
+    losses: list[Tensor] = []
+    for batch in run.batches(learner.order, learner.device):
+        losses.append(step(batch))
+        run.advance()
+        if len(losses) == WINDOW or run.finished:
+            show(run.position.step, _mean_loss(learner, run, losses, title))
+            losses = []
+            learner.theta.check()
+        pause()
+
+
+def _mean_loss(learner: "Learner", run: Run, losses: list[Tensor], title: str) -> float:
+    values = torch.stack(losses)
+    finite = values.isfinite()
+    if bool(finite.all()):
+        return float(values.mean())
+    first = int((~finite).nonzero()[0])
+    step = run.position.step - len(losses) + first + 1
+    rates = ", ".join(f"{group['lr']:g}" for group in run.optimizer.param_groups)
+    strengths = [f"{type(m).__name__}'s strength {m.strength:g}" for m in learner.methods if hasattr(m, "strength")]
+    methods = " and ".join(type(m).__name__ for m in learner.methods) or "fine-tuning"
+    raise NonFiniteError(
+        f"{title}: the loss became {float(values[first])} at step {step} of {run.total}, training with {methods}. "
+        "Nothing of this task was kept, and what was learned before it is intact. "
+        f"Lower {' or '.join([f'the learning rate {rates}', *strengths])}, or set clip_norm"
+    )
