@@ -7,7 +7,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, Literal, NoReturn
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from lifelong import errors
@@ -53,10 +53,14 @@ def run(
     if methods is not None:
         chosen = recipes.only(chosen, [label.strip() for label in methods.split(",")])
     folder = Path("runs") / chosen.name if out is None else out
+    folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     experiment = experiments.Experiment(chosen, folder, tasks)
     signal.signal(signal.SIGTERM, _interrupt)
     try:
-        with Watch(Console(stderr=True), len(experiment.runs)) as watch:
+        waiting = len(experiment.runs if fresh else experiment.waiting())
+        if waiting < len(experiment.runs):
+            print(f"{len(experiment.runs) - waiting} of {len(experiment.runs)} runs are finished already", file=sys.stderr)
+        with Watch(Console(stderr=True), waiting) as watch:
             results = experiment.run(workers=workers, fresh=fresh, tell=watch.tell)
     except KeyboardInterrupt:
         again = " ".join(["lifelong", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
@@ -114,7 +118,10 @@ def get(name: str) -> None:
 def main() -> NoReturn:
     """The command `lifelong`: an error of the user's is one message and exit code 2, without a traceback."""
     try:
-        sys.exit(app())
+        sys.exit(app(sys.argv[1:], print_error=False, exit_on_error=False))
+    except CycloptsError as error:
+        print(f"lifelong: {str(error).rstrip('.')}. See lifelong --help", file=sys.stderr)
+        sys.exit(2)
     except (ValueError, RuntimeError) as error:
         if not type(error).__module__.startswith("lifelong."):
             raise

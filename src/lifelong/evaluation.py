@@ -19,7 +19,7 @@ def scores(learner: "Learner", x: Tensor, task: str | None) -> Tensor:
     """Scores (N, C) of the method that predicts, or the network's logits, in the order of `learner.classes_of(task)`."""
     predicting = next((method for method in learner.methods if method.overrides("predict")), None)
     with evaluation_mode(learner.network), torch.no_grad():
-        parts = x.to(learner.device).split(BATCH)
+        parts = torch.split(x.to(learner.device), BATCH)
         if predicting is not None:
             return torch.cat([predicting.predict(learner, part, task) for part in parts])
         head = learner.heads.find(task)
@@ -55,5 +55,6 @@ def _with_untrained_head(learner: "Learner", task: Task) -> "Network":
     from lifelong.models.heads import Heads, Network
 
     heads = Heads(learner.heads.width, learner.scenario, learner.heads.seed)
+    network = Network(learner.network.features, heads)
     heads.admit(task.name, task.classes)
-    return Network(learner.network.features, heads.to(learner.device))
+    return network.to(learner.device)

@@ -3,7 +3,7 @@
 DIR/results.json             everything, rewritten as runs finish
 DIR/report.html              the page made from it
 DIR/runs/METHOD-SEED.json    one run: "running", "finished" or "failed"
-DIR/runs/METHOD-SEED/        its learner, also a checkpoint inside a task
+DIR/runs/METHOD-SEED/        its learner, also a checkpoint inside a task; removed at the end if it keeps much data
 DIR/runs/METHOD-SEED.log     what the worker said on standard error
 """
 
@@ -89,7 +89,7 @@ class Experiment:
             if fresh:
                 self._delete()
             self._check_folder()
-            waiting = {run.name: run for run in self.runs if _status(run) != "finished"}
+            waiting = {run.name: run for run in self.waiting()}
             for run in waiting.values():
                 write_json(run.file, self._entry(run, "running"))
 
@@ -106,6 +106,10 @@ class Experiment:
             finally:
                 results = self.save()
         return results
+
+    def waiting(self) -> list[Run]:
+        """The runs that are not finished yet."""
+        return [run for run in self.runs if _status(run) != "finished"]
 
     def save(self) -> Json:
         """Writes results.json from the runs there are; its content."""

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from lifelong.errors import MethodError
 from lifelong.modes import evaluation_mode
-from lifelong.per_example import sum_of_gradients
+from lifelong.per_example import CHUNK, sum_of_gradients
 from lifelong.tasks import Task
 
 if TYPE_CHECKING:
@@ -20,8 +20,8 @@ def check_labels(name: str, labels: str, examples: int | None) -> None:
     """Raises MethodError for an unknown kind of labels or a number of examples below 1."""
     if labels not in ("exact", "sampled", "true"):
         raise MethodError(f"{name}: labels is {labels!r}; expected 'exact', 'sampled' or 'true'")
-    if examples is not None and examples < 1:
-        raise MethodError(f"{name}: examples is {examples}; expected at least 1, or None for all of the task's")
+    if examples is not None and (not isinstance(examples, int) or examples < 1):
+        raise MethodError(f"{name}: examples is {examples!r}; expected an integer >= 1, or None for all of the task's")
 
 
 def diagonal_fisher(learner: "Learner", task: Task, labels: Labels, examples: int | None, generator: torch.Generator) -> Tensor:
@@ -36,7 +36,7 @@ def diagonal_fisher(learner: "Learner", task: Task, labels: Labels, examples: in
     chosen = torch.randperm(len(own), generator=generator)[:examples]
     x, y = own.take(chosen).to(learner.device), own.y[chosen].to(learner.device)
     if labels == "sampled":
-        probabilities = learner.logits(x, task.name).softmax(1).cpu()
+        probabilities = torch.cat([learner.logits(part, task.name).softmax(1).cpu() for part in torch.split(x, CHUNK)])
         y = torch.multinomial(probabilities, 1, generator=generator).squeeze(1).to(learner.device)
 
     def scores(x: Tensor, y: Tensor) -> Tensor:

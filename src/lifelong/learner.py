@@ -4,7 +4,7 @@ import copy
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +14,18 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lifelong import evaluation
-from lifelong.errors import Interrupted, MethodError, ScenarioError, TaskError, nearest
+from lifelong import evaluation, learning, reading, shape
+from lifelong.errors import Interrupted, MethodError, NonFiniteError, ScenarioError, TaskError, nearest
 from lifelong.matrix import Matrix, empty_matrix, with_row, with_tasks
 from lifelong.method import Method, check_methods
 from lifelong.models.adopted import Adopted
 from lifelong.models.heads import Heads, Network, seed_of
 from lifelong.modes import RandomState, buffers_kept, evaluation_mode
-from lifelong.optimizers import DEFAULT, OptimizerFactory, OptimizerState, SchedulerFactory, export_optimizer, restore_optimizer
-from lifelong.progress import Progress, Stop, stop_on_interrupt
+from lifelong.optimizers import DEFAULT, OptimizerFactory, OptimizerState, SchedulerFactory
+from lifelong.progress import stop_on_interrupt
 from lifelong.tasks import Batch, Examples, Name, Scenario, Stream, Task
 from lifelong.theta import Theta
-from lifelong.training import Position, Precision, Run, Training, fit
-
-SAVE_SHARE = 20  # at least so many times the duration of a checkpoint passes until the next one
+from lifelong.training import Precision, Run, Training
 
 
 @dataclass
@@ -37,19 +35,6 @@ class Cost:
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     steps: int = 0
-
-
-@dataclass(frozen=True)
-class Unfinished:
-    """A task in the middle of which training stopped, with all that is needed to go on."""
-
-    task: str
-    size: int
-    training: Training
-    position: Position
-    optimizer: OptimizerState
-    scheduler: dict[str, Any] | None
-    scaler: dict[str, Any] | None
 
 
 class Learner:
@@ -102,6 +87,7 @@ class Learner:
         if isinstance(model, Adopted) and scenario == "task":
             raise ScenarioError("an adopted classifier has one head for all its classes; use scenario='class' or 'domain'")
         check_methods(methods)
+        seed = int(seed)  # numpy's integers are another word to `seed_of`, and no JSON
         self.scenario: Scenario = scenario
         self.seed, self.device = seed, torch.device(device)
         self.training = Training(optimizer, epochs, steps, batch_size, scheduler, clip_norm, precision, reset_optimizer, workers)
@@ -112,6 +98,7 @@ class Learner:
         self.tasks: list[str] = []
         self.journal: list[dict[str, Any]] = []
         self.matrix: Matrix = empty_matrix()
+        self.watched: list[dict[str, Any]] = []
         self.cost = Cost()
         self.order = torch.Generator().manual_seed(seed_of(seed, "order"))
         self._generators = [torch.Generator().manual_seed(seed_of(seed, "method", i)) for i in range(len(self.methods))]
@@ -120,8 +107,10 @@ class Learner:
         self._initial: dict[str, Tensor] | None = None
         self._run: Run | None = None
         self._examples: tuple[str, Examples] | None = None
-        self._unfinished: Unfinished | None = None
+        self._unfinished: learning.Unfinished | None = None
         self._carried: OptimizerState | None = None
+        if isinstance(self.model, Adopted):  # it predicts before it learns
+            shape.build(self, self.model.head_weight.shape[1])  # type: ignore[arg-type, index]
 
     # What methods may use.
 
@@ -151,7 +140,7 @@ class Learner:
     def examples_of(self, task: Task) -> Examples:
         """The task's training examples with labels as rows of their head."""
         if self._examples is None or self._examples[0] != task.name:
-            self._examples = (task.name, self._in_rows(task, task.train))
+            self._examples = (task.name, shape.in_rows(self, task, task.train))
         return self._examples[1]
 
     def trained(self) -> dict[str, nn.Parameter]:
@@ -193,6 +182,8 @@ class Learner:
         checkpoint_every: float = 60.0,
         evaluate: bool = True,
         progress: bool = False,
+        watch: Sequence[Task] = (),
+        watch_every: int = 100,
         **settings: Any,
     ) -> None:
         """Learns a task. Afterwards it is not needed again.
@@ -206,6 +197,7 @@ class Learner:
             checkpoint_every: seconds between checkpoints inside the task; more where saving is slow. 0: after every step.
             evaluate: measure the task's own test set before and after, for the matrix.
             progress: show it on stderr.
+            watch: tasks to evaluate on inside this task, every `watch_every` steps; see `evaluations`.
             settings: training settings for this task only, see `Training`.
 
         Raises:
@@ -218,199 +210,26 @@ class Learner:
         before = self._snapshot()
         try:
             with self._random, stop_on_interrupt() as stop:
-                run = self._begin(task, training, evaluate) if self._unfinished is None else self._resume(task, training, bool(settings))
+                if self._unfinished is None:
+                    run = learning.begin(self, task, training, evaluate)
+                else:
+                    run = learning.resume(self, task, training, bool(settings))
                 folder = Path(checkpoint) if checkpoint is not None else None
-                self._train(task, run, stop, checkpoint=folder, every=checkpoint_every, progress=progress)
-                self._end(task, run, evaluate)
+                pauses = learning.Pauses(stop, folder, checkpoint_every, tuple(watch), watch_every)
+                learning.train(self, task, run, pauses, progress)
+                learning.end(self, task, run, evaluate)
         except Interrupted:
             raise
-        except BaseException:
+        except BaseException as error:
             self._rollback(before)
+            if checkpoint is not None and isinstance(error, NonFiniteError):
+                self.save(checkpoint)  # in place of a state of this task, which would only lead to the same end
             raise
         if checkpoint is not None:
             self.save(checkpoint)
-
-    def _begin(self, task: Task, training: Training, evaluate: bool) -> Run:
-        if task.name in self.tasks:
-            raise TaskError(f"task {task.name!r} was learned already; give what is to be learned next a name of its own")
-        self._probe(task)
-        if evaluate and task.test is not None:
-            self._record(len(self.tasks), [task])
-            if self.tasks and self.scenario == "domain":
-                self._record(0, [task], self._first_network())
-        with self._timed("train_seconds"):
-            self._admit(task)
-            self._bind(self._wanted(task))
-            for method in self.methods:
-                method.begin_task(self, task)
-            run = self._make_run(task, training)
-            if self._carried is not None and not training.reset_optimizer:
-                tensors, values = self._carried.carried_to(self.theta.layout, run.flat)
-                groups = export_optimizer(run.optimizer)[1]["groups"]
-                restore_optimizer(run.optimizer, tensors, {"values": values, "groups": groups})
-        return run
-
-    def _make_run(self, task: Task, training: Training) -> Run:
-        examples = self.examples_of(task)
-        for method in self.methods:
-            examples = method.choose_examples(self, task, examples)
-        return Run(self, training, examples, times=max(round(len(examples) / len(task.train)), 1))
-
-    def _resume(self, task: Task, training: Training, changed: bool) -> Run:
-        saved = self._unfinished
-        assert saved is not None
-        if task.name != saved.task or len(task.train) != saved.size:
-            raise TaskError(
-                f"this learner is in the middle of task {saved.task!r} with {saved.size} examples, and was given {task.name!r} "
-                f"with {len(task.train)}; give it the same task to go on"
-            )
-        if changed and training != saved.training:
-            raise TaskError(
-                f"task {saved.task!r} was begun with other training settings; call learn without them, and it goes on with those"
-            )
-        self._examples = None
-        run = self._make_run(task, saved.training)
-        run.position = replace(saved.position)
-        restore_optimizer(run.optimizer, saved.optimizer.tensors, saved.optimizer.rest)
-        if run.scheduler is not None and saved.scheduler is not None:
-            run.scheduler.load_state_dict(saved.scheduler)
-        if run.scaler is not None and saved.scaler is not None:
-            run.scaler.load_state_dict(saved.scaler)
-        self._unfinished = None
-        return run
-
-    def _train(self, task: Task, run: Run, stop: Stop, *, checkpoint: Path | None, every: float, progress: bool) -> None:
-        started, steps_before = time.perf_counter(), run.position.step
-        due = time.monotonic() + every
-
-        def account() -> None:
-            nonlocal started, steps_before
-            now = time.perf_counter()
-            self.cost.train_seconds += now - started
-            self.cost.steps += run.position.step - steps_before
-            started, steps_before = now, run.position.step
-
-        def pause() -> None:
-            nonlocal due
-            if not stop.requested and (checkpoint is None or time.monotonic() < due):
-                return
-            account()
-            self._unfinished = self._frozen(task, run)
-            if checkpoint is not None:
-                saving = time.monotonic()
-                self.save(checkpoint)
-                due = time.monotonic() + max(every, SAVE_SHARE * (time.monotonic() - saving)) * (every > 0)
-            if stop.requested:
-                self._run = None
-                raise Interrupted(_how_to_go_on(task.name, run, checkpoint))
-            self._unfinished = None
-
-        self._run = run
-        title = f"task {task.name!r}"
-        with Progress(title, run.total, progress) as shown:
-            fit(self, run, title, pause, shown.update)
-        account()
-
-    def _end(self, task: Task, run: Run, evaluate: bool) -> None:
-        with self._timed("train_seconds"):
-            for method in reversed(self.methods):
-                method.end_task(self, task)
-        if not run.training.reset_optimizer:
-            self._carried = OptimizerState(*export_optimizer(run.optimizer), self.theta.layout, run.flat)
-        self._run, self._examples = None, None
-        self.network.eval()
-        self.tasks.append(task.name)
-        if evaluate and task.test is not None:
-            self._record(len(self.tasks), [task])
-
-    def _frozen(self, task: Task, run: Run) -> Unfinished:
-        tensors, rest = export_optimizer(run.optimizer)
-        tensors = {name: tensor.clone() for name, tensor in tensors.items()}
-        return Unfinished(
-            task.name,
-            len(task.train),
-            run.training,
-            replace(run.position),
-            OptimizerState(tensors, rest, self.theta.layout, run.flat),
-            run.scheduler.state_dict() if run.scheduler is not None else None,
-            run.scaler.state_dict() if run.scaler is not None else None,
-        )
-
-    # The network's shape and theta.
-
-    def _build(self, width: int) -> None:
-        """Makes the heads, which needs the features' width, and attaches the methods."""
-        heads = Heads(width, self.scenario, self.seed)
-        if isinstance(self.model, Adopted):
-            rows = zip(self.model.classes, self.model.head_weight.cpu(), self.model.head_bias.cpu(), strict=True)  # type: ignore[arg-type]
-            heads.adopted = {name: (weight, bias) for name, weight, bias in rows}
-        self._network = Network(self.model, heads)
-        if self.scenario == "domain" or any(method.restarts for method in self.methods):
-            self._initial = {name: value.clone() for name, value in self.model.state_dict().items()}
-        for method in self.methods:
-            method.attach(self)
-        if isinstance(self.model, Adopted):
-            self._grow({"operation": "add_classes", "task": "", "classes": list(self.model.classes)})
-
-    def _admit(self, task: Task) -> None:
-        known = self.heads.classes[self.heads.find(task.name)] if self.heads.knows(task.name, []) else []
-        fresh = [name for name in task.classes if name not in set(known)]
-        if fresh:
-            self._grow({"operation": "add_classes", "task": task.name, "classes": fresh})
-
-    def _grow(self, operation: dict[str, Any]) -> None:
-        """Applies an operation that changes the network's shape, and writes it to the journal."""
-        self.heads.admit(operation["task"], operation["classes"])
-        self.heads.to(self.device)
-        self.journal.append(operation)
-
-    def _wanted(self, task: Task) -> dict[str, nn.Parameter]:
-        """Parameters to train: the features, the task's head, and the other heads where a method rehearses earlier tasks."""
-        every = any(method.rehearses() for method in self.methods)
-        own = f"heads.layers.{self.heads.find(task.name)}."
-        named = self.network.named_parameters()
-        return {n: p for n, p in named if p.requires_grad and (every or not n.startswith("heads.") or n.startswith(own))}
-
-    def _bind(self, named: dict[str, nn.Parameter]) -> None:
-        """Theta becomes these parameters, and every method's per-parameter state follows."""
-        old = self.theta.layout
-        self.theta.bind(named)
-        for i, method in enumerate(self.methods):
-            for name, fill in method.declared.items():
-                state = getattr(method, name).to(self.theta.value)
-                dormant = self.dormant.setdefault(f"{i}.{name}", {})
-                remapped = self.theta.layout.remap(
-                    state if state.numel() else state.new_full((old.size,), fill), old, fill=fill, dormant=dormant
-                )
-                setattr(method, name, remapped)
-
-    def _probe(self, task: Task) -> None:
-        """Sends two examples through the network, so that inputs it can't take are an error before any work."""
-        x = task.train.take(torch.arange(min(2, len(task.train))))
-        what = f"task {task.name!r}: inputs of shape {('N', *x.shape[1:])} and {x.dtype}"
-        with evaluation_mode(self.model), torch.no_grad():
-            try:
-                features = self.model(x.to(self.device))
-            except (RuntimeError, TypeError, ValueError, IndexError) as error:
-                raise TaskError(f"{type(self.model).__name__} can't take {what}: {error}") from error
-        if not isinstance(features, Tensor) or features.ndim != 2:
-            found = f"shape {tuple(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
-            raise TaskError(f"{type(self.model).__name__} must map {what} to features of shape (N, F); it gave {found}")
-        if self._network is None:
-            self._build(features.shape[1])
-        elif features.shape[1] != self.heads.width:
-            raise TaskError(
-                f"{type(self.model).__name__} maps {what} to {features.shape[1]} features, and earlier ones to {self.heads.width}"
-            )
-
-    def _in_rows(self, task: Task, examples: Examples) -> Examples:
-        head = self.heads.find(task.name)
-        rows = self.heads.rows(head, task.classes)
-        own = copy.copy(examples)
-        own.head = head
-        if rows.tolist() != list(range(len(rows))):
-            own.y = rows[examples.y]
-        return own
+        if stop.requested:  # after the last step, when only the task's end was left to do
+            where = f"saved in {checkpoint}" if checkpoint is not None else "kept in memory"
+            raise Interrupted(f"stopped when task {task.name!r} was learned, {where}. To go on: learn the next task")
 
     # Predicting and evaluating.
 
@@ -430,13 +249,22 @@ class Learner:
             x: inputs (N, ...), as the network takes them.
             task: which task they are from. Needed in the scenario "task".
         """
-        return evaluation.scores(self, torch.as_tensor(x), task).softmax(1).cpu()
+        return self._scores(x, task).softmax(1).cpu()
 
     def predict(self, x: Tensor | NDArray[Any], task: str | None = None) -> NDArray[Any]:
         """Class names (N,). Arguments as in `predict_proba`."""
-        names = np.array(self.classes_of(task))
-        chosen: NDArray[Any] = names[evaluation.scores(self, torch.as_tensor(x), task).argmax(1).cpu().numpy()]
+        names = self.classes_of(task)
+        mixed = len({isinstance(name, str) for name in names}) > 1  # an array of both would make text of the numbers
+        chosen: NDArray[Any] = np.array(names, dtype=object if mixed else None)[self._scores(x, task).argmax(1).cpu().numpy()]
         return chosen
+
+    def _scores(self, x: Tensor | NDArray[Any], task: str | None) -> Tensor:
+        inputs = reading.inputs("predict", x)
+        try:
+            return evaluation.scores(self, inputs, task)
+        except shape.NETWORK_ERRORS:
+            shape.features_of(self, inputs[:2], f"inputs of shape {('N', *inputs.shape[1:])} and {inputs.dtype}")
+            raise
 
     def evaluate(self, tasks: Stream | Iterable[Task]) -> Matrix:
         """Measures accuracy on the tasks' test sets now, and returns the matrix of everything measured so far.
@@ -452,9 +280,25 @@ class Learner:
             raise TaskError(f"task {untested[0]!r} has no test set to evaluate on; give it one: Task(..., test=(x, y))")
         with self._random:
             for task in tasks if self._network is None else []:
-                self._probe(task)
+                shape.probe(self, task)
             self._record(len(self.tasks), tasks)
         return self.matrix
+
+    def evaluations(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+        """The evaluations inside tasks: accuracies (N, T) with columns in the order of `tasks`, then of others, and during (N,).
+
+        They are what `average_anytime_accuracy`, `min_accuracy`, `worst_case_accuracy` and their like in `lifelong.matrix` take.
+        """
+        names = dict.fromkeys([*self.tasks, *(name for each in self.watched for name in each["accuracy"])])
+        rows = [[each["accuracy"].get(name, np.nan) for name in names] for each in self.watched]
+        return np.array(rows, dtype=np.float64).reshape(len(rows), len(names)), np.array(
+            [each["during"] for each in self.watched], dtype=np.int64
+        )
+
+    def _watch(self, step: int, tasks: Sequence[Task]) -> None:
+        with self._timed("evaluate_seconds"):
+            entries = {task.name: evaluation.accuracy(self, task) for task in tasks}
+        self.watched.append({"during": len(self.tasks) + 1, "step": step, "accuracy": entries})
 
     def _record(self, row: int, tasks: Sequence[Task], network: Network | None = None) -> None:
         with self._timed("evaluate_seconds"):
@@ -518,7 +362,13 @@ class Learner:
         copies = {name: copy.deepcopy(getattr(self, name), memo) for name in kept}
         generators = [generator.get_state() for generator in (self.order, *self._generators)]
         shared = {name: getattr(self, name) for name in ("matrix", "_unfinished", "_carried")}
-        return {"copies": copies, "shared": shared, "generators": generators, "random": dict(self._random.states)}
+        return {
+            "copies": copies,
+            "shared": shared,
+            "generators": generators,
+            "watched": len(self.watched),
+            "random": dict(self._random.states),
+        }
 
     def _rollback(self, before: dict[str, Any]) -> None:
         for name, value in {**before["copies"], **before["shared"]}.items():
@@ -526,6 +376,7 @@ class Learner:
         for generator, state in zip((self.order, *self._generators), before["generators"], strict=True):
             generator.set_state(state)
         self._random.states = before["random"]
+        del self.watched[before["watched"] :]
         self._run, self._examples = None, None
         if self.theta.layout.size:
             named = dict(self.network.named_parameters())
@@ -536,12 +387,3 @@ class Learner:
         started = time.perf_counter()
         yield
         setattr(self.cost, name, asdict(self.cost)[name] + time.perf_counter() - started)
-
-
-def _how_to_go_on(task: str, run: Run, checkpoint: Path | None) -> str:
-    where = (
-        f"saved in {checkpoint}. To go on: Learner.open({str(checkpoint)!r}).learn(task)"
-        if checkpoint
-        else "kept in memory. To go on: learn(task)"
-    )
-    return f"stopped in task {task!r} after step {run.position.step} of {run.total}, {where} with the same task"

@@ -31,8 +31,8 @@ class Memory(nn.Module):
 
     def __init__(self, capacity: int, policy: Policy) -> None:
         super().__init__()
-        if capacity < 0:
-            raise MethodError(f"a memory's size is {capacity}; expected an integer >= 0, where 0 keeps nothing")
+        if not isinstance(capacity, int) or capacity < 0:
+            raise MethodError(f"a memory's size is {capacity!r}; expected an integer >= 0, where 0 keeps nothing")
         if policy not in ("reservoir", "ring"):
             raise MethodError(f"a memory's policy is {policy!r}; expected 'reservoir' or 'ring'")
         self.capacity, self.policy = capacity, policy
@@ -55,16 +55,18 @@ class Memory(nn.Module):
             return
         order = torch.randperm(len(examples), generator=generator)
         slots, positions = self._reservoir(order, generator) if self.policy == "reservoir" else self._ring(order)
+        if not len(slots):  # none of a small task's examples got a slot
+            self.counts[2] += 1
+            return
         x = examples.take(positions)
         if self.x.numel() == 0:
             self.x = torch.zeros(self.capacity, *x.shape[1:], dtype=x.dtype, device=self.y.device)
-        if x.shape[1:] != self.x.shape[1:]:
-            raise MethodError(
-                f"the memory holds inputs of shape {tuple(self.x.shape[1:])} and can't take {tuple(x.shape[1:])}; keep inputs alike"
-            )
+        if x.shape[1:] != self.x.shape[1:] or x.dtype != self.x.dtype:
+            held, given = (f"shape {tuple(each.shape[1:])} and {each.dtype}" for each in (self.x, x))
+            raise MethodError(f"the memory holds inputs of {held} and can't take {given}; keep inputs alike")
         heads = examples.head if isinstance(examples.head, Tensor) else torch.full((len(examples),), examples.head)
         slots = slots.to(self.y.device)
-        self.x[slots] = x.to(self.x)
+        self.x[slots] = x.to(self.x.device)
         self.y[slots] = examples.y[positions].to(self.y)
         self.head[slots] = heads[positions].to(self.head)
         self.task[slots] = self.counts[2]

@@ -119,13 +119,15 @@ class Method(nn.Module):
 
 def not_negative(method: str, name: str, value: float) -> float:
     """`value`, or an error when it is negative, NaN or infinite."""
-    if not 0 <= value < float("inf"):
-        raise MethodError(f"{method}: {name} is {value}; expected a finite number >= 0, where 0 switches the method off")
+    if not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise MethodError(f"{method}: {name} is {value!r}; expected a finite number >= 0, where 0 switches the method off")
     return value
 
 
 def check_methods(methods: Sequence[object]) -> None:
     """Raises MethodError for a method given twice, or two methods that both predict."""
+    if isinstance(methods, Method):
+        raise MethodError(f"methods is one {type(methods).__name__}; expected a list, as in methods=[{type(methods).__name__}()]")
     for method in methods:
         if not isinstance(method, Method):
             raise MethodError(f"methods holds {method!r}; expected instances of Method, as in methods=[EWC(strength=100.0)]")

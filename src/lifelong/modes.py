@@ -33,12 +33,12 @@ def buffers_kept(network: nn.Module) -> Iterator[None]:
 class RandomState:
     """The state of torch's global generators that dropout draws from, a learner's own.
 
-    Used as a context, it takes the place of the process's random state and gives that back afterwards.
+    Used as a context, it takes the place of the process's random state and gives that back afterwards; inside itself it does nothing.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
         self.device = device
-        self.active = False
+        self.depth = 0
         self.states: dict[str, Tensor] = {"cpu": torch.Generator().manual_seed(seed).get_state()}
         if device.type == "cuda":
             self.states["cuda"] = torch.Generator(device).manual_seed(seed).get_state()
@@ -52,16 +52,18 @@ class RandomState:
         self.states = current
 
     def __enter__(self) -> None:
-        self._swap()
-        self.active = True
+        if self.depth == 0:
+            self._swap()
+        self.depth += 1
 
     def __exit__(self, *_: object) -> None:
-        self._swap()
-        self.active = False
+        self.depth -= 1
+        if self.depth == 0:
+            self._swap()
 
     def own(self) -> dict[str, Tensor]:
         """The learner's states, whether they are in place or not."""
-        if not self.active:
+        if self.depth == 0:
             return dict(self.states)
         own = {"cpu": torch.get_rng_state()}
         if "cuda" in self.states:

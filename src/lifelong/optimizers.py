@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
-from lifelong.errors import MethodError, StoreError
+from lifelong.errors import MethodError, StoreError, nearest
 from lifelong.theta import Layout, Theta
 
 Optimizer = torch.optim.Optimizer
@@ -48,11 +48,11 @@ def export_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str,
 
 
 def restore_optimizer(optimizer: Optimizer, tensors: dict[str, Tensor], rest: dict[str, Any]) -> None:
-    """Takes back what `export_optimizer` gave."""
+    """Takes back what `export_optimizer` gave; the tensors are copied, because optimizers change theirs in place."""
     state: dict[int, dict[str, Any]] = {}
     for name, value in {**tensors, **rest["values"]}.items():
         index, _, key = name.partition(".")
-        state.setdefault(int(index), {})[key] = value
+        state.setdefault(int(index), {})[key] = value.clone() if isinstance(value, Tensor) else value
     groups = [{k: tuple(v) if isinstance(v, list) and k != "params" else v for k, v in group.items()} for group in rest["groups"]]
     optimizer.load_state_dict({"state": state, "param_groups": groups})
 
@@ -91,21 +91,37 @@ class OptimizerState:
 
 
 def describe_factory(factory: Any, home: Any) -> dict[str, Any]:
-    """{"name", "arguments"} of a class of torch's `home` module, or of a functools.partial of one; {"custom": text} of anything else."""
+    """{"name", "arguments"} of a class of torch's `home` module, or of a functools.partial of one; {"custom": name} of anything else."""
     function, arguments = (factory.func, factory.keywords) if isinstance(factory, functools.partial) and not factory.args else (factory, {})
     name = getattr(function, "__name__", "")
-    plain = all(isinstance(v, int | float | str | bool | None | list | tuple) for v in arguments.values())
-    if getattr(home, name, None) is function and plain:
+    if getattr(home, name, None) is function and _is_plain(arguments):
         return {"name": name, "arguments": arguments}
-    return {"custom": repr(function)}
+    return {"custom": getattr(function, "__qualname__", type(function).__qualname__)}
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether JSON knows it."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return isinstance(value, int | float | str | None)
 
 
 def resolve_factory(described: dict[str, Any], home: Any, argument: str) -> Any:
-    """The factory that `describe_factory` described; only classes of `home` are ever looked up."""
+    """The factory that `describe_factory` described; only optimizers or schedulers of `home` are ever looked up."""
     if "custom" in described:
         raise StoreError(
-            f"this learner was trained with a {argument} of its own, {described['custom']}, which can't be rebuilt from a file; "
+            f"this learner was trained with {argument} {described['custom']}, which is not torch's own and can't be rebuilt from a file; "
             f"pass it: Learner.open(path, {argument}=...)"
         )
+    name, base = str(described["name"]), Optimizer if argument == "optimizer" else Scheduler
+    known: dict[str, Any] = {
+        key: kind for key, kind in vars(home).items() if isinstance(kind, type) and issubclass(kind, base) and kind is not base
+    }
+    if name not in known:
+        raise StoreError(
+            f"this learner was trained with {argument} {name!r}, which this version of torch does not have; {nearest(name, known)}"
+        )
     arguments = {key: tuple(value) if isinstance(value, list) else value for key, value in described["arguments"].items()}
-    return functools.partial(getattr(home, described["name"]), **arguments)
+    return functools.partial(known[name], **arguments)

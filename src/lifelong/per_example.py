@@ -11,6 +11,7 @@ from lifelong.theta import Theta
 
 Labelled = tuple[Tensor, Tensor]
 Power = Literal["squared", "absolute"]
+Call = tuple[nn.Linear, Tensor, Tensor]  # a layer, its input and its output
 Scores = Callable[[Tensor, Tensor], Tensor]
 CHUNK = 250  # examples that go through the network together
 
@@ -28,10 +29,9 @@ def sum_of_gradients(network: nn.Module, theta: Theta, scores: Scores, examples:
     """
     total = torch.zeros_like(theta.value)
     layers = _linear_layers(network, theta)
-    views = {id(p): view for p, view in zip(theta.parameters, theta.layout.split(total).values(), strict=True)}
-    for part in zip(*(tensor.split(CHUNK) for tensor in examples), strict=True):
-        if layers is None or not _by_layers(layers, views, scores, part, power):
-            _one_by_one(theta, scores, part, power, total)
+    for part in zip(*(torch.split(tensor, CHUNK) for tensor in examples), strict=True):
+        sums = None if layers is None else _by_layers(layers, theta, scores, part, power)
+        total += _one_by_one(theta, scores, part, power) if sums is None else sums
     return total
 
 
@@ -43,16 +43,23 @@ def _linear_layers(network: nn.Module, theta: Theta) -> list[nn.Linear] | None:
     """The Linear layers that own theta, or None if other modules do, or share a parameter."""
     wanted = {id(parameter) for parameter in theta.parameters}
     owners = [m for m in network.modules() if any(id(p) in wanted for p in m.parameters(recurse=False))]
-    owned = [id(p) for m in owners for p in m.parameters(recurse=False)]
-    alike = all(type(m) is nn.Linear for m in owners) and len(owned) == len(set(owned)) and wanted <= set(owned)
-    return [m for m in owners if isinstance(m, nn.Linear)] if alike else None
+    layers = [m for m in owners if type(m) is nn.Linear]
+    owned = [id(p) for layer in layers for p in (layer.weight, layer.bias) if p is not None]
+    alike = len(layers) == len(owners) and len(owned) == len(set(owned)) and wanted <= set(owned)
+    return layers if alike else None
 
 
 @contextmanager
-def _recorded(layers: list[nn.Linear]) -> Iterator[list[tuple[nn.Linear, Tensor, Tensor]]]:
+def _recorded(layers: list[nn.Linear]) -> Iterator[list[Call]]:
     """Collects (layer, input, output) of every call."""
-    calls: list[tuple[nn.Linear, Tensor, Tensor]] = []
-    handles = [layer.register_forward_hook(lambda m, inputs, output: calls.append((m, inputs[0].detach(), output))) for layer in layers]
+    calls: list[Call] = []
+
+    def record(layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        assert isinstance(layer, nn.Linear)
+        calls.append((layer, inputs[0].detach(), output))
+        return output.clone()  # what comes after may work in place, as ReLU(inplace=True)
+
+    handles = [layer.register_forward_hook(record) for layer in layers]
     try:
         yield calls
     finally:
@@ -60,17 +67,22 @@ def _recorded(layers: list[nn.Linear]) -> Iterator[list[tuple[nn.Linear, Tensor,
             handle.remove()
 
 
-def _by_layers(layers: list[nn.Linear], views: dict[int, Tensor], scores: Scores, examples: Labelled, power: Power) -> bool:
-    """Adds a chunk's sums to the parameters' `views` of the total by products of matrices; False when the layers' calls don't allow it."""
+def _by_layers(layers: list[nn.Linear], theta: Theta, scores: Scores, examples: Labelled, power: Power) -> Tensor | None:
+    """A chunk's sums (P,) by products of matrices, or None when the layers' calls don't allow it."""
+    total = torch.zeros_like(theta.value)
+    views = {id(p): view for p, view in zip(theta.parameters, theta.layout.split(total).values(), strict=True)}
     with _recorded(layers) as calls:
         values = scores(*examples)
     called = [layer for layer, _, _ in calls]
     if len(set(called)) < len(called) or any(a.ndim != 2 or len(a) != len(values) for _, a, _ in calls):
-        return False
+        return None
     inputs = [_powered(a, power) for _, a, _ in calls]
+    outputs = [output for _, _, output in calls]
+    if not _explains(calls, theta, values[:, 0].sum()):
+        return None
     for k in range(values.shape[1]):
         last = k == values.shape[1] - 1
-        deltas = torch.autograd.grad(values[:, k].sum(), [output for _, _, output in calls], retain_graph=not last, allow_unused=True)
+        deltas = torch.autograd.grad(values[:, k].sum(), outputs, retain_graph=not last, allow_unused=True)
         for (layer, _, _), a, delta in zip(calls, inputs, deltas, strict=True):
             if delta is None:
                 continue
@@ -79,13 +91,29 @@ def _by_layers(layers: list[nn.Linear], views: dict[int, Tensor], scores: Scores
                 views[id(layer.weight)].addmm_(d.T, a)
             if layer.bias is not None and id(layer.bias) in views:
                 views[id(layer.bias)].add_(d.sum(0))
-    return True
+    return total
 
 
-def _one_by_one(theta: Theta, scores: Scores, examples: Labelled, power: Power, total: Tensor) -> None:
-    for one in zip(*(tensor.split(1) for tensor in examples), strict=True):
+def _explains(calls: list[Call], theta: Theta, value: Tensor) -> bool:
+    """Whether the value depends on theta through the layers' calls only: a weight may also be used directly, as in a cosine head."""
+    outputs = [output for _, _, output in calls]
+    found = torch.autograd.grad(value, [*outputs, *theta.parameters], retain_graph=True, allow_unused=True)
+    products: dict[int, Tensor] = {}
+    for (layer, a, _), delta in zip(calls, found, strict=False):
+        if delta is not None:
+            products[id(layer.weight)], products[id(layer.bias)] = delta.T @ a, delta.sum(0)
+    total = theta.flatten(found[len(outputs) :])
+    by_layers = theta.flatten([products.get(id(parameter)) for parameter in theta.parameters])
+    return bool((total - by_layers).norm() <= 1e-3 * total.norm())
+
+
+def _one_by_one(theta: Theta, scores: Scores, examples: Labelled, power: Power) -> Tensor:
+    """A chunk's sums (P,), one backward pass an example and score."""
+    total = torch.zeros_like(theta.value)
+    for one in zip(*(torch.split(tensor, 1) for tensor in examples), strict=True):
         values = scores(*one)[0]
         for k in range(len(values)):
             last = k == len(values) - 1
             gradients = torch.autograd.grad(values[k], theta.parameters, retain_graph=not last, allow_unused=True)
             total += _powered(theta.flatten(gradients), power)
+    return total

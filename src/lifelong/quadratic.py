@@ -63,7 +63,8 @@ class QuadraticPenalty(Method):
         if self.step == "implicit" and self.active(learner):
             rate = learner.learning_rate
             if self._pull is None or rate != self._pull_rate:
-                weight = self.importance * (rate * self.strength)
+                largest = torch.finfo(self.importance.dtype).max / 2
+                weight = (self.importance * min(rate * self.strength, largest)).clamp_max(largest)  # inf / inf would be NaN
                 self._pull, self._pull_rate = weight / (1 + weight), rate
             learner.theta.value.lerp_(self.center, self._pull)
 
@@ -81,8 +82,10 @@ class QuadraticPenalty(Method):
         return total, torch.lerp(self.center, theta, share)
 
     def overrides(self, moment: str) -> bool:
-        unused = {"implicit": "edit_gradient", "additive": "after_step"}[self.step]
-        return moment != unused and super().overrides(moment)
+        unused = {"implicit": ["edit_gradient"], "additive": ["after_step"]}[self.step]
+        if self.strength == 0:
+            unused = ["edit_gradient", "after_step"]
+        return moment not in unused and super().overrides(moment)
 
     def active(self, learner: "Learner") -> bool:
         """Whether there is a penalty yet."""

@@ -20,7 +20,7 @@ def read(where: str, given: tuple[Any, Any] | Dataset[Any]) -> tuple[Any, Any]:
     if isinstance(given, Dataset):
         x, labels = given, _dataset_labels(where, given)
     elif isinstance(given, tuple) and len(given) == 2:
-        x, labels = _inputs(where, given[0]), given[1]
+        x, labels = inputs(where, given[0]), given[1]
     else:
         raise TaskError(f"{where}: expected (x, y) or a torch Dataset, got {type(given).__name__}")
     labels = _labels(where, labels)
@@ -35,15 +35,15 @@ def read(where: str, given: tuple[Any, Any] | Dataset[Any]) -> tuple[Any, Any]:
     return x, labels
 
 
-def _inputs(where: str, x: Any) -> Tensor:
+def inputs(where: str, x: Any) -> Tensor:
     """x as a tensor that shares its memory where it can; float64 as float32."""
     try:
-        inputs = _tensor(x)
+        made = _tensor(x)
     except (TypeError, ValueError) as error:
         raise TaskError(f"{where}: the inputs can't be made a tensor ({error}); give numbers, all examples of one shape") from error
-    if inputs.ndim == 0:
+    if made.ndim == 0:
         raise TaskError(f"{where}: the inputs are a single number; expected shape (N, ...)")
-    return inputs.float() if inputs.dtype == torch.float64 else inputs
+    return made.float() if made.dtype == torch.float64 else made
 
 
 def _tensor(values: Any) -> Tensor:

@@ -131,7 +131,7 @@ class Recipe(Part):
         Raises:
             RecipeError: an unknown key or a wrong value, with its path in the file.
         """
-        table = self.training.model_dump(exclude_unset=True)
+        table = self.training.model_dump()
         _merge(table, self.methods[label].training)
         return _checked(Training, table, f"methods.{label}.training.")
 

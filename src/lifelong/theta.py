@@ -25,7 +25,7 @@ class Layout:
 
     def split(self, vector: Tensor) -> dict[str, Tensor]:
         """Views of `vector` (size,), one a parameter, in its shape."""
-        parts = vector.split([prod(shape) for shape in self.shapes.values()])
+        parts = torch.split(vector, [prod(shape) for shape in self.shapes.values()])
         return {name: part.view(shape) for (name, shape), part in zip(self.shapes.items(), parts, strict=True)}
 
     def remap(self, vector: Tensor, old: "Layout", *, fill: float = 0.0, dormant: Dormant | None = None) -> Tensor:
@@ -129,9 +129,18 @@ class Theta:
         if any(each is None for each in gradients):
             gradients = [view.new_zeros(view.shape) if each is None else each for each, view in zip(gradients, views, strict=True)]
         torch._foreach_copy_(views, gradients)  # type: ignore[arg-type]
-        for parameter, view in zip(self.parameters, views, strict=True):
-            parameter.grad = view
+        self.lend()
         return gradient
+
+    def lend(self) -> None:
+        """Makes the parameters' `.grad` slices of `gradient`, whatever they were."""
+        for parameter, view in zip(self.parameters, self._gradient_views, strict=True):
+            parameter.grad = view
+
+    def drop(self) -> None:
+        """Sets the parameters' `.grad` to None, so that the next backward pass starts from nothing."""
+        for parameter in self.parameters:
+            parameter.grad = None
 
     def flatten(self, gradients: Iterable[Tensor | None]) -> Tensor:
         """One new vector from tensors in the parameters' shapes and order; None counts as zero."""
@@ -141,7 +150,7 @@ class Theta:
 
 def _check_alike(named: Mapping[str, nn.Parameter]) -> None:
     """One dtype, one device, no shared memory."""
-    kinds = {(parameter.dtype, parameter.device): name for name, parameter in reversed(named.items())}
+    kinds = {(parameter.dtype, parameter.device): name for name, parameter in reversed(list(named.items()))}
     if len(kinds) > 1:
         found = ", ".join(f"{name!r} is {dtype} on {device}" for (dtype, device), name in kinds.items())
         raise ThetaError(

@@ -1,7 +1,7 @@
 """The one training loop: settings, the step, and going on in the middle of a task."""
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from itertools import repeat
@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
+from torch.optim import lr_scheduler
 
 from lifelong.errors import NonFiniteError, nearest
-from lifelong.optimizers import DEFAULT, OptimizerFactory, Scheduler, SchedulerFactory, make_optimizer
+from lifelong.optimizers import DEFAULT, OptimizerFactory, Scheduler, SchedulerFactory, describe_factory, make_optimizer
 from lifelong.tasks import Batch, Examples
 
 if TYPE_CHECKING:
@@ -72,6 +73,11 @@ class Training:
                 raise TypeError(f"learn got an unknown setting {name!r}; {nearest(name, known)}")
         return replace(self, **changes)
 
+    def described(self) -> dict[str, Any]:
+        """The settings as JSON has them; equal for settings that train alike, which two partials of one class are not."""
+        scheduler = self.scheduler and describe_factory(self.scheduler, lr_scheduler)
+        return {**vars(self), "optimizer": describe_factory(self.optimizer, torch.optim), "scheduler": scheduler}
+
 
 @dataclass
 class Position:
@@ -117,7 +123,9 @@ class Run:
                 position.order = generator.get_state()
             generator.set_state(position.order)
             order = torch.randperm(len(examples), generator=generator)[position.batch * size :]
-            heads = repeat(examples.head) if isinstance(examples.head, int) else examples.head[order].split(size)
+            heads: Iterable[int | Tensor] = (
+                repeat(examples.head) if isinstance(examples.head, int) else torch.split(examples.head[order], size)
+            )
             for (x, y), head in zip(examples.batches(order, size, self.training.workers), heads, strict=False):
                 yield Batch(x, y, head) if device.type == "cpu" else Batch(x.to(device), y.to(device), head)
                 if self.finished:
@@ -142,6 +150,7 @@ def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
         for moment in ("mix", "loss", "edit_gradient", "after_step")
     )
     gathers = run.flat or bool(edits) or training.clip_norm is not None
+    lends = bool(edits) and not run.flat
     parameters, clip = theta.parameters, training.clip_norm
     halved = training.precision != "float32"
     cast_context = functools.partial(torch.autocast, learner.device.type, getattr(torch, training.precision)) if halved else nullcontext
@@ -161,7 +170,7 @@ def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
                 loss = forward(batch)
         else:
             loss = forward(batch)
-        (loss if scaler is None else scaler.scale(loss)).backward()
+        torch.autograd.backward(loss if scaler is None else scaler.scale(loss))
         if gathers:
             theta.gather()
         if scaler is not None:
@@ -169,6 +178,8 @@ def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
         with torch.no_grad():
             for edit in edits:
                 edit(learner, batch)
+            if lends:
+                theta.lend()  # an edit may have called zero_grad(), and the optimizer would skip the parameters
             if clip is not None:
                 # one fused norm over theta; the optimizer's gradients are slices of it
                 theta.gradient.mul_((clip / (theta.gradient.norm() + 1e-6)).clamp_max(1.0))
@@ -186,42 +197,51 @@ def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
     return cast(Callable[[Batch], Tensor], step)
 
 
-def fit(learner: "Learner", run: Run, title: str, pause: Callable[[], None], show: Callable[[int, float], None]) -> None:
+def fit(learner: "Learner", run: Run, title: str, pause: Callable[[Callable[[], None]], None], show: Callable[[int, float], None]) -> None:
     """Takes the steps that are left.
 
     Args:
         title: of the task, for errors.
-        pause: called after every step, with everything in a state that can be saved.
+        pause: called after every step, with everything in a state that can be saved, and with a function that looks at the losses
+            since the last look, to be called before saving.
         show: called with the step and the mean loss now and then.
 
     Raises:
-        NonFiniteError: the loss became NaN or infinite; it names the step.
+        NonFiniteError: the loss or a weight became NaN or infinite; it names the step.
     """
     learner.network.train()
+    learner.theta.drop()  # what a user's own backward pass left behind is not this task's
     step = assemble(learner, run)
     losses: list[Tensor] = []
+
+    def look() -> None:
+        if losses:
+            show(run.position.step, _mean_loss(learner, run, losses, title))
+            losses.clear()
+            learner.theta.check()
+
     for batch in run.batches(learner.order, learner.device):
         losses.append(step(batch))
         run.advance()
         if len(losses) == WINDOW or run.finished:
-            show(run.position.step, _mean_loss(learner, run, losses, title))
-            losses = []
-            learner.theta.check()
-        pause()
+            look()
+        pause(look)
 
 
 def _mean_loss(learner: "Learner", run: Run, losses: list[Tensor], title: str) -> float:
     values = torch.stack(losses)
     finite = values.isfinite()
-    if bool(finite.all()):
+    if bool(finite.all() & learner.theta.value.isfinite().all()):
         return float(values.mean())
-    first = int((~finite).nonzero()[0])
+    # where all losses are finite, the last step made the weights infinite
+    first = int((~finite).nonzero()[0]) if not finite.all() else len(losses) - 1
+    what = f"the loss became {float(values[first])}" if not finite.all() else "the weights became infinite"
     step = run.position.step - len(losses) + first + 1
     rates = ", ".join(f"{group['lr']:g}" for group in run.optimizer.param_groups)
     strengths = [f"{type(m).__name__}'s strength {m.strength:g}" for m in learner.methods if hasattr(m, "strength")]
     methods = " and ".join(type(m).__name__ for m in learner.methods) or "fine-tuning"
     raise NonFiniteError(
-        f"{title}: the loss became {float(values[first])} at step {step} of {run.total}, training with {methods}. "
+        f"{title}: {what} at step {step} of {run.total}, training with {methods}. "
         "Nothing of this task was kept, and what was learned before it is intact. "
         f"Lower {' or '.join([f'the learning rate {rates}', *strengths])}, or set clip_norm"
     )

@@ -10,6 +10,7 @@ from rich.progress import BarColumn, Progress, TaskID, TaskProgressColumn, TextC
 from lifelong.workers import Event
 
 LINE_SECONDS = 3.0  # at least, between two plain lines about tasks
+QUIET_SECONDS = 60.0  # at most, without any line
 
 
 class Watch:
@@ -27,6 +28,7 @@ class Watch:
         self.bars = Progress(*columns, console=console, transient=True, disable=self.lines)
         self._bar: dict[str, TaskID] = {}
         self._began: dict[str, float] = {}
+        self._told: dict[str, int] = {}
         self._last_line = 0.0
 
     def __enter__(self) -> Self:
@@ -57,8 +59,10 @@ class Watch:
         place = f"{what}: task {message['task'] + 1}/{message['tasks']}"
         share = (message["task"] + message["share"]) / message["tasks"]
         self.bars.update(self._bar[name], description=place, completed=share)
-        if self.lines and time.monotonic() - self._last_line > LINE_SECONDS:
-            self._say(f"{place}, {100 * share:.0f} %")
+        quiet = time.monotonic() - self._last_line
+        if self.lines and (quiet > QUIET_SECONDS or (quiet > LINE_SECONDS and self._told.get(name) != message["task"])):
+            self._told[name] = message["task"]
+            self._say(f"{place}, {100 * share:.0f} % of the run")
 
     def _say(self, text: str) -> None:
         self._last_line = time.monotonic()

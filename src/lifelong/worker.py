@@ -7,6 +7,7 @@ the result in the request's file. Started again with the same request, it goes o
 import json
 import os
 import resource
+import shutil
 import signal
 import sys
 import threading
@@ -25,6 +26,7 @@ from lifelong.recipe import Recipe
 from lifelong.results import write_json
 from lifelong.tasks import Scenario
 
+KEPT_BYTES = 32_000_000  # a learner that keeps more is removed when its run is finished: joint training keeps all data, once a seed
 SHOW_SECONDS = 0.5  # between reports inside a task
 
 
@@ -83,6 +85,8 @@ def work(request: Request, reports: TextIO) -> None:
         learner.evaluate(tasks)
     learner.save(folder)
     write_json(Path(request.result), result_of(learner, request))
+    if learner.kept_bytes() > KEPT_BYTES:
+        shutil.rmtree(folder)
 
 
 def result_of(learner: Learner, request: Request) -> dict[str, Any]:

@@ -32,8 +32,8 @@ class Replay(Method):
 
     def __init__(self, *, capacity: int = 1000, replayed: int | None = None, policy: Policy = "reservoir", balanced: bool = False) -> None:
         super().__init__()
-        if replayed is not None and replayed < 0:
-            raise MethodError(f"Replay: replayed is {replayed}; expected an integer >= 0, or None for as many as the batch has")
+        if replayed is not None and (not isinstance(replayed, int) or replayed < 0):
+            raise MethodError(f"Replay: replayed is {replayed!r}; expected an integer >= 0, or None for as many as the batch has")
         self.capacity, self.replayed, self.policy, self.balanced = capacity, replayed, policy, balanced
         self.memory = Memory(capacity, policy)
         self._weights: Tensor | None = None

@@ -40,6 +40,7 @@ class Heads(nn.Module):
         self.layers = nn.ModuleList()
         self.classes: list[list[Name]] = []
         self.names: list[str] = []  # the tasks that own the heads, in the scenario "task"
+        self.dtype = torch.float32  # of the first head; later ones are like it
         self.adopted: dict[Name, tuple[Tensor, Tensor]] = {}  # rows of an adopted classifier: weight (width,) and bias ()
 
     def admit(self, task: str, classes: Sequence[Name]) -> int:
@@ -112,7 +113,8 @@ class Heads(nn.Module):
         return self._layer(head, self.classes[head])
 
     def _layer(self, head: int, classes: Sequence[Name]) -> nn.Linear:
-        layer = nn.Linear(self.width, len(classes), device="meta").to_empty(device="cpu")
+        dtype = cast(nn.Linear, self.layers[0]).weight.dtype if self.layers else self.dtype
+        layer = nn.Linear(self.width, len(classes), device="meta", dtype=dtype).to_empty(device="cpu")
         bound = self.width**-0.5
         with torch.no_grad():
             for row, name in enumerate(classes):
@@ -140,11 +142,13 @@ class Heads(nn.Module):
 
 
 class Network(nn.Module):
-    """A model that gives features, and the heads on it."""
+    """A model that gives features, and the heads on it, of the model's dtype."""
 
     def __init__(self, features: nn.Module, heads: Heads) -> None:
         super().__init__()
         self.features, self.heads = features, heads
+        tensors = [*features.parameters(), *features.buffers()]
+        heads.dtype = next((tensor.dtype for tensor in tensors if tensor.is_floating_point()), torch.float32)
 
     def forward(self, x: Tensor, head: int | Tensor = 0) -> Tensor:
         logits: Tensor = self.heads(self.features(x), head)

@@ -19,7 +19,8 @@ EMPTY = "#f6f7f8"
 
 def shared_floor(matrices: Sequence[Matrix]) -> float:
     """The lower end of a scale that fits every entry of `matrices`."""
-    return _floor(float(value) for matrix in matrices for value in matrix.values[~np.isnan(matrix.values)])
+    defined = [matrix.values[~np.isnan(matrix.values)] for matrix in matrices]
+    return _floor(float(values.min()) for values in defined if values.size)
 
 
 def _floor(values: Iterable[float]) -> float:

@@ -79,7 +79,13 @@ class MethodDigest:
 
 @dataclass(frozen=True)
 class PublishedRow:
-    """A published number beside ours; NaN where ours is undefined or was not run. Fractions, like everything in the results."""
+    """A published number beside ours; NaN where ours is undefined or was not run. Fractions, like everything in the results.
+
+    Attributes:
+        measure, label: as the recipe writes it, and in words.
+        difference: ours - published.
+        tolerance: how far apart the recipe expects them to be; NaN if it does not say.
+    """
 
     method: str
     measure: str
@@ -87,6 +93,7 @@ class PublishedRow:
     ours: Estimate
     published: float
     difference: float
+    tolerance: float
     source: str
 
 
@@ -153,9 +160,9 @@ def _settings(configs: Sequence[Mapping[str, Any]]) -> dict[str, str]:
 
 def _flatten(config: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, str]]:
     for key, value in config.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping):
             yield from _flatten(value, f"{prefix}{key}.")
-        else:
+        elif prefix or key != "seed":  # a run's own seed is no setting of the method
             yield f"{prefix}{key}", _value_text(value)
 
 
@@ -196,6 +203,6 @@ def published_rows(results: Results) -> list[PublishedRow]:
         label, find = measure_of(item["measure"])
         found = [find(run) for run in results["runs"] if run["method"] == item["method"] and run["status"] == "finished"]
         ours = estimate([float("nan") if value is None else float(value) for value in found])
-        published = float(item["value"])
-        rows.append(PublishedRow(item["method"], item["measure"], label, ours, published, ours.mean - published, item["source"]))
+        published, tolerance = float(item["value"]), float(item.get("tolerance", "nan"))
+        rows.append(PublishedRow(item["method"], item["measure"], label, ours, published, ours.mean - published, tolerance, item["source"]))
     return rows

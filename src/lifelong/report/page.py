@@ -5,10 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from lifelong.report import charts, units
-from lifelong.report.digest import COSTS, MEASURES, MethodDigest, Results, digest, published_rows
+from lifelong.report.digest import COSTS, MEASURES, MethodDigest, PublishedRow, Results, digest, published_rows
 
 NAMES_LISTED = 24  # more tasks than this are not all named
 BASELINE_MEANING = {
@@ -123,9 +122,9 @@ def _summary_cells(method: MethodDigest) -> list[str]:
     return [*(units.percent_with_spread(one.mean, one.spread) for one in method.measures.values()), seeds]
 
 
-def _published_cells(row: Any) -> list[str]:
+def _published_cells(row: PublishedRow) -> list[str]:
     ours = units.percent_with_spread(row.ours.mean, row.ours.spread)
-    return [ours, units.percent(row.published), units.signed_percent(row.difference)]
+    return [ours, units.percent(row.published), units.signed_percent(row.difference), units.percent(row.tolerance)]
 
 
 def _pictures(methods: Sequence[MethodDigest], shown: Sequence[MethodDigest]) -> dict[str, list[tuple[str, str]]]:
@@ -158,4 +157,6 @@ def _is_common(name: str, value: str, told: Sequence[Mapping[str, str]]) -> bool
 
 def _own_settings(methods: Sequence[MethodDigest]) -> list[tuple[str, str, list[tuple[str, str]]]]:
     common = dict(_common_settings(methods))
-    return [(_label(m), m.keeps, [(name, value) for name, value in m.settings.items() if name not in common]) for m in methods]
+    own = {m.name: [(name, value) for name, value in m.settings.items() if name not in common] for m in methods}
+    # methods.ewc.strength is just its strength in the row of ewc.
+    return [(_label(m), m.keeps, [(name.removeprefix(f"methods.{m.name}."), value) for name, value in own[m.name]]) for m in methods]

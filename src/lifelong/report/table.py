@@ -105,7 +105,7 @@ def _print_published(results: Results, console: Console) -> None:
     rows = published_rows(results)
     if not rows:
         return
-    names = ["method", "published measure", "ours", "published", "difference"]
+    names = ["method", "published measure", "ours", "published", "difference", "expected within"]
     cells = [
         [
             row.method,
@@ -113,6 +113,7 @@ def _print_published(results: Results, console: Console) -> None:
             units.percent_with_spread(row.ours.mean, row.ours.spread),
             units.percent(row.published),
             units.signed_percent(row.difference),
+            units.percent(row.tolerance),
         ]
         for row in rows
     ]

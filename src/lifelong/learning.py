@@ -1,0 +1,181 @@
+"""The learning of one task: begun or gone on with, trained, ended."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lifelong.errors import Interrupted, TaskError
+from lifelong.optimizers import OptimizerState, export_optimizer, restore_optimizer
+from lifelong.progress import Progress, Stop
+from lifelong.shape import admit, bind, probe, wanted
+from lifelong.tasks import Task
+from lifelong.training import Position, Run, Training, fit
+
+if TYPE_CHECKING:
+    from lifelong.learner import Learner
+
+SAVE_SHARE = 20  # at least so many times the duration of a checkpoint passes until the next one
+
+
+@dataclass(frozen=True)
+class Pauses:
+    """What happens between steps.
+
+    Attributes:
+        stop: whether Ctrl-C was pressed.
+        checkpoint: folder to save in, every so many seconds. None: nothing is saved.
+        watch: tasks to evaluate on, every so many steps.
+    """
+
+    stop: Stop
+    checkpoint: Path | None
+    checkpoint_every: float
+    watch: tuple[Task, ...]
+    watch_every: int
+
+
+@dataclass(frozen=True)
+class Unfinished:
+    """A task in the middle of which training stopped, with all that is needed to go on."""
+
+    task: str
+    size: int
+    training: Training
+    position: Position
+    optimizer: OptimizerState
+    scheduler: dict[str, Any] | None
+    scaler: dict[str, Any] | None
+
+
+def begin(learner: "Learner", task: Task, training: Training, evaluate: bool) -> Run:
+    """A task's boundary before its first step."""
+    if task.name in learner.tasks:
+        raise TaskError(f"task {task.name!r} was learned already; give what is to be learned next a name of its own")
+    probe(learner, task)
+    if evaluate and task.test is not None:
+        learner._record(len(learner.tasks), [task])
+        if learner.tasks and learner.scenario == "domain":
+            learner._record(0, [task], learner._first_network())
+    with learner._timed("train_seconds"):
+        admit(learner, task)
+        bind(learner, wanted(learner, task))
+        for method in learner.methods:
+            method.begin_task(learner, task)
+        bind(learner, wanted(learner, task))  # they may have frozen or replaced parameters
+        run = make_run(learner, task, training)
+        if learner._carried is not None and not training.reset_optimizer:
+            tensors, values = learner._carried.carried_to(learner.theta.layout, run.flat)
+            groups = export_optimizer(run.optimizer)[1]["groups"]
+            restore_optimizer(run.optimizer, tensors, {"values": values, "groups": groups})
+    return run
+
+
+def make_run(learner: "Learner", task: Task, training: Training) -> Run:
+    """A run over the examples that the methods choose."""
+    examples = learner.examples_of(task)
+    for method in learner.methods:
+        examples = method.choose_examples(learner, task, examples)
+    return Run(learner, training, examples, times=max(round(len(examples) / len(task.train)), 1))
+
+
+def resume(learner: "Learner", task: Task, training: Training, changed: bool) -> Run:
+    """The run of an unfinished task, where it stopped."""
+    saved = learner._unfinished
+    assert saved is not None
+    if task.name != saved.task or len(task.train) != saved.size:
+        raise TaskError(
+            f"this learner is in the middle of task {saved.task!r} with {saved.size} examples, and was given {task.name!r} "
+            f"with {len(task.train)}; give it the same task to go on"
+        )
+    if changed and training.described() != saved.training.described():
+        raise TaskError(f"task {saved.task!r} was begun with other training settings; call learn without them, and it goes on with those")
+    learner._examples = None
+    run = make_run(learner, task, saved.training)
+    run.position = replace(saved.position)
+    restore_optimizer(run.optimizer, saved.optimizer.tensors, saved.optimizer.rest)
+    if run.scheduler is not None and saved.scheduler is not None:
+        run.scheduler.load_state_dict(saved.scheduler)
+    if run.scaler is not None and saved.scaler is not None:
+        run.scaler.load_state_dict(saved.scaler)
+    learner._unfinished = None
+    return run
+
+
+def train(learner: "Learner", task: Task, run: Run, pauses: Pauses, progress: bool) -> None:
+    """Takes the steps that are left; between them, evaluates, saves and stops as it is asked to."""
+    stop, checkpoint, every = pauses.stop, pauses.checkpoint, pauses.checkpoint_every
+    started, steps_before = time.perf_counter(), run.position.step
+    due = time.monotonic() + every
+
+    def account() -> None:
+        nonlocal started, steps_before
+        now = time.perf_counter()
+        learner.cost.train_seconds += now - started
+        learner.cost.steps += run.position.step - steps_before
+        started, steps_before = now, run.position.step
+
+    def pause(look: Callable[[], None]) -> None:
+        nonlocal due, started
+        if pauses.watch and run.position.step % pauses.watch_every == 0:
+            account()
+            learner._watch(run.position.step, pauses.watch)
+            started = time.perf_counter()
+        if not stop.requested and (checkpoint is None or time.monotonic() < due):
+            return
+        look()  # no infinite weight is saved as a state to go on from
+        account()
+        learner._unfinished = frozen(learner, task, run)
+        if checkpoint is not None:
+            saving = time.monotonic()
+            learner.save(checkpoint)
+            due = time.monotonic() + max(every, SAVE_SHARE * (time.monotonic() - saving)) * (every > 0)
+        if stop.requested:
+            learner._run = None
+            raise Interrupted(_how_to_go_on(task.name, run, checkpoint))
+        learner._unfinished = None
+
+    learner._run = run
+    title = f"task {task.name!r}"
+    with Progress(title, run.total, progress) as shown:
+        fit(learner, run, title, pause, shown.update)
+    account()
+
+
+def end(learner: "Learner", task: Task, run: Run, evaluate: bool) -> None:
+    """A task's boundary after its last step."""
+    with learner._timed("train_seconds"):
+        for method in reversed(learner.methods):
+            method.end_task(learner, task)
+    if not run.training.reset_optimizer:
+        learner._carried = OptimizerState(*export_optimizer(run.optimizer), learner.theta.layout, run.flat)
+    learner._run, learner._examples = None, None
+    learner.network.eval()
+    learner.tasks.append(task.name)
+    if evaluate and task.test is not None:
+        learner._record(len(learner.tasks), [task])
+
+
+def frozen(learner: "Learner", task: Task, run: Run) -> Unfinished:
+    """All that is needed to go on later."""
+    tensors, rest = export_optimizer(run.optimizer)
+    tensors = {name: tensor.clone() for name, tensor in tensors.items()}
+    return Unfinished(
+        task.name,
+        len(task.train),
+        run.training,
+        replace(run.position),
+        OptimizerState(tensors, rest, learner.theta.layout, run.flat),
+        run.scheduler.state_dict() if run.scheduler is not None else None,
+        run.scaler.state_dict() if run.scaler is not None else None,
+    )
+
+
+def _how_to_go_on(task: str, run: Run, checkpoint: Path | None) -> str:
+    where = (
+        f"saved in {checkpoint}. To go on: Learner.open({str(checkpoint)!r}).learn(task)"
+        if checkpoint
+        else "kept in memory. To go on: learn(task)"
+    )
+    return f"stopped in task {task!r} after step {run.position.step} of {run.total}, {where} with the same task"

@@ -1,0 +1,106 @@
+"""The network's shape: heads, theta and every method's per-parameter state follow the tasks."""
+
+import copy
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from lifelong.errors import TaskError
+from lifelong.models.adopted import Adopted
+from lifelong.models.heads import Heads, Network
+from lifelong.modes import evaluation_mode
+from lifelong.tasks import Examples, Task
+
+if TYPE_CHECKING:
+    from lifelong.learner import Learner
+
+NETWORK_ERRORS = (RuntimeError, TypeError, ValueError, IndexError)  # what a network raises on inputs that it can't take
+
+
+def build(learner: "Learner", width: int) -> None:
+    """Makes the heads, which needs the features' width, and attaches the methods."""
+    heads = Heads(width, learner.scenario, learner.seed)
+    if isinstance(learner.model, Adopted):
+        rows = zip(learner.model.classes, learner.model.head_weight.cpu(), learner.model.head_bias.cpu(), strict=True)  # type: ignore[arg-type]
+        heads.adopted = {name: (weight, bias) for name, weight, bias in rows}
+    learner._network = Network(learner.model, heads)
+    if learner.scenario == "domain" or any(method.restarts for method in learner.methods):
+        learner._initial = {name: value.clone() for name, value in learner.model.state_dict().items()}
+    for method in learner.methods:
+        method.attach(learner)
+    if isinstance(learner.model, Adopted):
+        grow(learner, {"operation": "add_classes", "task": "", "classes": list(learner.model.classes)})
+
+
+def admit(learner: "Learner", task: Task) -> None:
+    """Makes room for the task's classes in the head."""
+    known = learner.heads.classes[learner.heads.find(task.name)] if learner.heads.knows(task.name, []) else []
+    fresh = [name for name in task.classes if name not in set(known)]
+    if fresh:
+        grow(learner, {"operation": "add_classes", "task": task.name, "classes": fresh})
+
+
+def grow(learner: "Learner", operation: dict[str, Any]) -> None:
+    """Applies an operation that changes the network's shape, and writes it to the journal."""
+    learner.heads.admit(operation["task"], operation["classes"])
+    learner.heads.to(learner.device)
+    learner.journal.append(operation)
+
+
+def wanted(learner: "Learner", task: Task) -> dict[str, nn.Parameter]:
+    """Parameters to train: the features, the task's head, and the other heads where a method rehearses earlier tasks."""
+    every = any(method.rehearses() for method in learner.methods)
+    own = f"heads.layers.{learner.heads.find(task.name)}."
+    named = learner.network.named_parameters()
+    return {n: p for n, p in named if p.requires_grad and (every or not n.startswith("heads.") or n.startswith(own))}
+
+
+def bind(learner: "Learner", named: dict[str, nn.Parameter]) -> None:
+    """Theta becomes these parameters, and every method's per-parameter state follows."""
+    old = learner.theta.layout
+    learner.theta.bind(named)
+    for i, method in enumerate(learner.methods):
+        for name, fill in method.declared.items():
+            state = getattr(method, name).to(learner.theta.value)
+            dormant = learner.dormant.setdefault(f"{i}.{name}", {})
+            remapped = learner.theta.layout.remap(
+                state if state.numel() else state.new_full((old.size,), fill), old, fill=fill, dormant=dormant
+            )
+            setattr(method, name, remapped)
+
+
+def probe(learner: "Learner", task: Task) -> None:
+    """Sends two examples through the network, so that inputs it can't take are an error before any work."""
+    x = task.train.take(torch.arange(min(2, len(task.train))))
+    what = f"task {task.name!r}: inputs of shape {('N', *x.shape[1:])} and {x.dtype}"
+    features = features_of(learner, x, what)
+    if not isinstance(features, Tensor) or features.ndim != 2:
+        found = f"shape {tuple(features.shape)}" if isinstance(features, Tensor) else type(features).__name__
+        raise TaskError(f"{type(learner.model).__name__} must map {what} to features of shape (N, F); it gave {found}")
+    if learner._network is None:
+        build(learner, features.shape[1])
+    elif features.shape[1] != learner.heads.width:
+        raise TaskError(
+            f"{type(learner.model).__name__} maps {what} to {features.shape[1]} features, and earlier ones to {learner.heads.width}"
+        )
+
+
+def features_of(learner: "Learner", x: Tensor, what: str) -> Any:
+    """What the model gives for inputs, with an error that says what they were."""
+    with evaluation_mode(learner.model), torch.no_grad():
+        try:
+            return learner.model(x.to(learner.device))
+        except NETWORK_ERRORS as error:
+            raise TaskError(f"{type(learner.model).__name__} can't take {what}: {error}") from error
+
+
+def in_rows(learner: "Learner", task: Task, examples: Examples) -> Examples:
+    """A task's examples with labels as rows of its head."""
+    head = learner.heads.find(task.name)
+    rows = learner.heads.rows(head, task.classes)
+    own = copy.copy(examples)
+    own.head = head
+    if rows.tolist() != list(range(len(rows))):
+        own.y = rows[examples.y]
+    return own
