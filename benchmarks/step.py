@@ -13,12 +13,14 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import nn
 
 import lifelong as ll
+from lifelong import learning
 from lifelong.data.mnist import load
 from lifelong.training import fit
 
@@ -48,7 +50,7 @@ def bare_loop(hidden: list[int], optimizer: Callable[..., torch.optim.Optimizer]
     """The loop that everybody writes: data in memory, shuffled once an epoch, sliced."""
     sizes = [784, *hidden, 10]
     layers: list[nn.Module] = []
-    for a, b in zip(sizes, sizes[1:], strict=False):
+    for a, b in pairwise(sizes):
         layers += [nn.Linear(a, b), nn.ReLU()]
     network = nn.Sequential(*layers[:-1])
     optimizing = optimizer(network.parameters())
@@ -66,17 +68,19 @@ def bare_loop(hidden: list[int], optimizer: Callable[..., torch.optim.Optimizer]
     return epoch
 
 
-def learner_loop(methods: list[ll.Method], hidden: list[int], optimizer: Callable[..., torch.optim.Optimizer], batch: int, steps: int) -> Callable[[], None]:
+def learner_loop(
+    methods: list[ll.Method], hidden: list[int], optimizer: Callable[..., torch.optim.Optimizer], batch: int, steps: int
+) -> Callable[[], None]:
     """The same work by a learner that has learned a task already."""
     x, y = digits(steps, batch)
     learner = ll.Learner(ll.models.MLP(784, hidden), methods, "domain", optimizer=optimizer, batch_size=batch)
     learner.learn(ll.Task("first", train=(x, y)))
     second = ll.Task("second", train=(x, y))
-    learner._begin(second, learner.training, evaluate=False)
+    learning.begin(learner, second, learner.training, evaluate=False)
 
     def epoch() -> None:
-        learner._run = run = learner._make_run(second, learner.training)
-        fit(learner, run, "benchmark", pause=lambda: None, show=lambda step, loss: None)
+        learner._run = run = learning.make_run(learner, second, learner.training)
+        fit(learner, run, "benchmark", pause=lambda look: None, show=lambda step, loss: None)
 
     return epoch
 

@@ -9,150 +9,23 @@ import functools
 import inspect
 import json
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args
-from unittest.mock import patch
 
 import numpy as np
 import torch
-from toys import Sealed, image_tasks, vector_tasks
-from torch import Tensor, nn
+from torch import nn
 
+from conformance_data import Sealed, image_tasks, vector_tasks
+from conformance_tools import SETTINGS, Case, Setting, bits, die_at_checkpoint, differing, learned, opened, weights
 from lifelong.errors import ScenarioError
 from lifelong.learner import Learner
 from lifelong.method import Keeps, Method
 from lifelong.methods import L2, Finetune, Replay
-from lifelong.models import MLP, ConvNet
-from lifelong.optimizers import OptimizerFactory
+from lifelong.models import MLP
+from lifelong.models.drawing import draw_like_torch
 from lifelong.tasks import Scenario, Task
-
-SGD: OptimizerFactory = functools.partial(torch.optim.SGD, lr=0.05)
-MOMENTUM: OptimizerFactory = functools.partial(torch.optim.SGD, lr=0.02, momentum=0.9)
-ADAM: OptimizerFactory = functools.partial(torch.optim.Adam, lr=0.005)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A method under test.
-
-    Attributes:
-        kind: its class.
-        arguments: at which what it does shows on the toys.
-        off: arguments that make it fine-tuning; None where it has no such setting.
-        margin: by how much its accuracy must beat fine-tuning's where fine-tuning forgets; None: it need not.
-        refuses: the scenario that it can't work in, and a part of the message that says so.
-        rereads: whether it may touch earlier tasks' own data, which then must be what it says that it keeps.
-        baseline: whether it is no paper's method, so that its docstring names none.
-    """
-
-    kind: type[Method]
-    arguments: dict[str, Any]
-    off: dict[str, Any] | None = None
-    margin: float | None = None
-    refuses: tuple[Scenario, str] | None = None
-    rereads: bool = False
-    baseline: bool = False
-
-    def make(self, **changes: Any) -> Method:
-        return self.kind(**{**self.arguments, **changes})
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a method is tested with. Dropout and, in the convolutional network, batch norm are in it."""
-
-    network: str
-    optimizer: OptimizerFactory
-    scenario: Scenario
-
-    def model(self) -> nn.Module:
-        inner = MLP(64, [16]) if self.network == "mlp" else ConvNet(1, [4, 8])
-        return nn.Sequential(inner, nn.Dropout(0.2))
-
-    def learner(self, *methods: Method, seed: int = 0, **training: Any) -> Learner:
-        return Learner(self.model(), methods, self.scenario, optimizer=self.optimizer, batch_size=8, seed=seed, **training)
-
-    def tasks(self, count: int = 2) -> list[Task]:
-        return image_tasks(count, self.scenario)
-
-
-SETTINGS = {
-    f"{network}-{name}-{scenario}": Setting(network, optimizer, scenario)
-    for network, name, optimizer, scenario in (
-        ("mlp", "sgd", SGD, "task"),
-        ("mlp", "momentum", MOMENTUM, "domain"),
-        ("mlp", "adam", ADAM, "class"),
-        ("convnet", "sgd", SGD, "domain"),
-        ("convnet", "momentum", MOMENTUM, "class"),
-        ("convnet", "adam", ADAM, "task"),
-    )
-}
-
-
-def bits(learner: Learner) -> dict[str, Tensor]:
-    """Everything that a learner's future depends on, as tensors by name."""
-    state = {f"network/{name}": value for name, value in learner.network.state_dict().items()}
-    state |= {f"trained/{name}": value for name, value in zip(learner.theta.layout.shapes, learner.theta.parameters, strict=True)}
-    for i, method in enumerate(learner.methods):
-        state |= {f"method {i}/{name}": value for name, value in method.state().items()}
-        state[f"generator {i}"] = learner.generator(method).get_state()
-    state |= {f"dormant/{key}/{name}": v for key, part in learner.dormant.items() for name, v in part.items()}
-    if learner._carried is not None:
-        state |= {f"optimizer/{name}": value for name, value in learner._carried.tensors.items()}
-    state |= {f"dropout {device}": value for device, value in learner._random.own().items()}
-    names = "/".join([*learner.tasks, *map(str, learner.classes), *learner.matrix.tasks, str(learner.cost.steps), str(learner.in_progress)])
-    state |= {"order": learner.order.get_state(), "matrix": torch.tensor(learner.matrix.values), "names": torch.tensor([*names.encode()])}
-    return {name: value.detach().clone() for name, value in state.items()}
-
-
-def weights(learner: Learner) -> dict[str, Tensor]:
-    """The network and its accuracies: what must be fine-tuning's where a method is switched off."""
-    return {name: value for name, value in bits(learner).items() if name.startswith(("network/", "matrix"))}
-
-
-def differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
-    """Names of what is not the same bit for bit; NaN equals NaN."""
-    alike = {name for name in one.keys() & other.keys() if torch.equal(one[name].nan_to_num(), other[name].nan_to_num())}
-    alike = {name for name in alike if torch.equal(one[name].isnan(), other[name].isnan())}
-    return sorted((one.keys() | other.keys()) - alike)
-
-
-def learned(learner: Learner, tasks: Sequence[Task]) -> Learner:
-    for task in tasks:
-        learner.learn(task)
-    return learner
-
-
-def opened(path: Path, setting: Setting, *methods: Method) -> Learner:
-    return Learner.open(path, model=setting.model(), methods=methods)
-
-
-class Died(Exception):
-    """Stands for the end of a process."""
-
-
-def die_at_checkpoint(learner: Learner, task: Task, path: Path, number: int) -> None:
-    """Learns until the checkpoint of that number is written, and not a step more; earlier ones are left out, which takes less time."""
-    save, count = Learner.save, 0
-
-    def save_and_die(self: Learner, folder: str | Path) -> None:
-        nonlocal count
-        count += 1
-        if count == number:
-            save(self, folder)
-            raise Died
-
-    with patch.object(Learner, "save", save_and_die):
-        try:
-            learner.learn(task, checkpoint=path, checkpoint_every=0)
-        except Died:
-            return
-    raise AssertionError(f"task {task.name!r} was learned before checkpoint {number}")
-
-
-# The checks.
 
 
 def differs_from_finetuning(case: Case, setting: Setting, path: Path) -> None:
@@ -188,7 +61,7 @@ def goes_on_between_tasks(case: Case, setting: Setting, path: Path) -> None:
 
 def goes_on_inside_a_task(case: Case, setting: Setting, path: Path) -> None:
     first, second = setting.tasks(2)
-    training = {"epochs": 2, "scheduler": functools.partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5)}
+    training: dict[str, Any] = {"epochs": 2, "scheduler": functools.partial(torch.optim.lr_scheduler.ExponentialLR, gamma=0.5)}
     never_stopped = learned(setting.learner(case.make(), **training), [first, second])
     stopped = setting.learner(case.make(), **training)
     for task, checkpoint in ((first, 3), (second, 4)):
@@ -221,23 +94,24 @@ def touches_no_other_tasks_data(case: Case, setting: Setting, path: Path) -> Non
 def callers_objects_stay(case: Case, setting: Setting, path: Path) -> None:
     model, method, tasks = setting.model(), case.make(), setting.tasks(2)
     examples = [part for task in tasks for part in (task.train, task.test) if part is not None]
-    kept = copy.deepcopy([model.state_dict(), method.state(), [(part.x, part.y, part.head) for part in examples]])
+    kept_model, kept_method = copy.deepcopy(dict(model.state_dict())), copy.deepcopy(method.state())
+    kept_data = [(part.x.clone(), part.y.clone(), part.head) for part in examples]
     versions = [tensor._version for part in examples for tensor in (part.x, part.y)]
-    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # type: ignore[index, union-attr]
+    states = random.getstate(), np.random.get_state()[1].tolist(), torch.get_rng_state()  # type: ignore[index]
     learner = Learner(model, [method], setting.scenario, optimizer=setting.optimizer, batch_size=8)
     learned(learner, tasks)
     learner.evaluate(tasks)
     learner.predict_proba(tasks[0].train.x, tasks[0].name)
     learner.save(path)
     opened(path, setting, case.make())
-    assert differing(kept[0], model.state_dict()) == [], "the model"
-    assert differing(kept[1], method.state()) == [], "the method"
+    assert differing(kept_model, dict(model.state_dict())) == [], "the model"
+    assert differing(kept_method, method.state()) == [], "the method"
     assert model.training, "the model's mode"
     assert method.arguments() == case.make().arguments()
     assert versions == [tensor._version for part in examples for tensor in (part.x, part.y)], "the data"
-    assert all(torch.equal(x, p.x) and torch.equal(y, p.y) and head == p.head for (x, y, head), p in zip(kept[2], examples, strict=True))
+    assert all(torch.equal(x, p.x) and torch.equal(y, p.y) and head == p.head for (x, y, head), p in zip(kept_data, examples, strict=True))
     assert random.getstate() == states[0], "python's random state"
-    assert np.random.get_state()[1].tolist() == states[1], "numpy's random state"  # type: ignore[index, union-attr]
+    assert np.random.get_state()[1].tolist() == states[1], "numpy's random state"  # type: ignore[index]
     assert torch.equal(torch.get_rng_state(), states[2]), "torch's random state"
 
 
@@ -254,11 +128,11 @@ def composes(case: Case, setting: Setting, path: Path) -> None:
         return L2(strength=0.5) if case.kind is Replay else Replay(capacity=16)
 
     *tasks, last = setting.tasks(3)
-    for place, both in (("before", lambda: (case.make(), partner())), ("after", lambda: (partner(), case.make()))):
-        learner = learned(setting.learner(*both()), tasks)
-        learner.save(path / place)
-        again = opened(path / place, setting, *both())
-        assert differing(bits(learned(learner, [last])), bits(learned(again, [last]))) == [], f"{place} {partner()}"
+    for makers in ((case.make, partner), (partner, case.make)):
+        learner = learned(setting.learner(*(make() for make in makers)), tasks)
+        learner.save(path)
+        again = opened(path, setting, *(make() for make in makers))
+        assert differing(bits(learned(learner, [last])), bits(learned(again, [last]))) == [], f"together with {partner()}"
         assert learner.kept_bytes() > 0
         assert bool(learner.theta.value.isfinite().all())
 
@@ -299,9 +173,9 @@ def describes_itself(case: Case, setting: Setting, path: Path) -> None:
 
 
 def toy_accuracy(seed: int, *methods: Method) -> float:
-    """Accuracy after four tasks that fine-tuning forgets."""
-    tasks = vector_tasks(4, seed)
-    learner = Learner(MLP(20, [64, 64], seed=seed), methods, "domain", optimizer=SGD, epochs=4, batch_size=16, seed=seed)
+    """Accuracy after five tasks that fine-tuning learns and forgets."""
+    tasks = vector_tasks(5, seed)
+    learner = Learner(MLP(12, [64, 64], seed=seed), methods, "domain", epochs=6, batch_size=16, seed=seed)
     return learned(learner, tasks).evaluate(tasks).accuracy
 
 
@@ -318,12 +192,15 @@ def is_rigid_at_a_huge_strength(case: Case, setting: Setting, path: Path) -> Non
     if "strength" not in case.make().arguments():
         return
     first, second = vector_tasks(2, 0)
-    learner = Learner(MLP(20, [64, 64]), [case.make(strength=1e12)], "domain", optimizer=setting.optimizer, epochs=4, batch_size=16)
+    # Tanh: a ReLU unit that is dead on all of the first task leaves weights of importance 0, which no strength holds.
+    model = nn.Sequential(nn.Linear(12, 32), nn.Tanh(), nn.Linear(32, 32), nn.Tanh())
+    draw_like_torch(model, 0)
+    learner = Learner(model, [case.make(strength=1e12)], "domain", optimizer=setting.optimizer, epochs=4, batch_size=16)
     matrix = learned(learner, [first, second]).evaluate([first, second])
     assert bool(learner.theta.value.isfinite().all())
     assert matrix.values[1, 0] > 0.9, "the first task is learned as ever"
-    assert abs(matrix.values[2, 0] - matrix.values[1, 0]) <= 0.01
-    assert matrix.values[2, 1] < 0.6, "the second task can't be learned"
+    assert abs(matrix.values[2, 0] - matrix.values[1, 0]) <= 0.01, "the first task stays"
+    assert matrix.values[2, 1] < 0.5, "the second task can't be learned"
 
 
 CHECKS: dict[str, Callable[[Case, Setting, Path], None]] = {
@@ -344,12 +221,14 @@ CHECKS: dict[str, Callable[[Case, Setting, Path], None]] = {
         is_rigid_at_a_huge_strength,
     )
 }
-ONCE = {"describes_itself", "beats_finetuning"}  # the same whatever the setting
+ONCE = ("describes_itself", "beats_finetuning")  # the same whatever the setting
+ONCE_AN_OPTIMIZER = ("is_rigid_at_a_huge_strength",)
 
 
 def settings_of(case: Case, check: str) -> Iterator[tuple[str, Setting]]:
     """The settings that a check of a method runs in."""
-    for name, setting in list(SETTINGS.items())[: 1 if check in ONCE else None]:
+    count = 1 if check in ONCE else 3 if check in ONCE_AN_OPTIMIZER else len(SETTINGS)
+    for name, setting in list(SETTINGS.items())[:count]:
         refused = case.refuses is not None and setting.scenario == case.refuses[0]
         yield name, Setting(setting.network, setting.optimizer, "domain") if refused else setting
 

@@ -1,54 +1,72 @@
-"""Small data for tests: Gaussian blobs as images and as vectors, and data that must not be touched."""
+"""Small tasks and networks for tests of the core."""
 
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor
-from torch.utils.data import Dataset
+from torch import Tensor, nn
 
-from lifelong.tasks import Scenario, Task
+from lifelong.learner import Learner
+from lifelong.method import Method
+from lifelong.tasks import Name, Task
 
-
-def blobs(generator: torch.Generator, means: Tensor, size: int, noise: float) -> tuple[Tensor, Tensor]:
-    """`size` examples of classes in turn, around their means."""
-    y = torch.arange(size) % len(means)
-    return means[y] + noise * torch.randn(size, *means.shape[1:], generator=generator), y
+FEATURES = 6
 
 
-def image_tasks(count: int, scenario: Scenario, size: int = 36, seed: int = 0) -> list[Task]:
-    """Images (1, 8, 8) of three classes, which have names of their own in every task in the scenario "class"."""
-    tasks = []
-    for t in range(count):
-        generator = torch.Generator().manual_seed(100 * seed + t)
-        means = torch.randn(3, 1, 8, 8, generator=generator)
-        names = [f"{t}{letter}" if scenario == "class" else letter for letter in "abc"]
-        train, test = blobs(generator, means, size, 0.5), blobs(generator, means, 12, 0.5)
-        tasks.append(Task(f"task {t}", train, test, classes=names))
-    return tasks
+def blobs(
+    name: str = "first",
+    *,
+    seed: int = 0,
+    size: int = 60,
+    classes: Sequence[Name] = (0, 1, 2),
+    transform: Callable[[Tensor], Tensor] | None = None,
+) -> Task:
+    """Gaussian blobs, one a class, that a small network can tell apart; another seed is another task."""
+    generator = torch.Generator().manual_seed(seed)
+    means = 2 * torch.randn(len(classes), FEATURES, generator=generator)
+    positions = torch.arange(size) % len(classes)
+    x = means[positions] + torch.randn(size, FEATURES, generator=generator)
+    labels = [classes[i] for i in positions.tolist()]
+    return Task(name, (x, labels), (x[: size // 2], labels[: size // 2]), classes=classes, transform=transform)
 
 
-def vector_tasks(count: int, seed: int, size: int = 400, classes: int = 4) -> list[Task]:
-    """Vectors (20,) of the same classes in every task, whose means are elsewhere in every task: fine-tuning forgets where they were."""
-    tasks = []
-    for t in range(count):
-        generator = torch.Generator().manual_seed(1000 * (seed + 1) + t)
-        means = torch.randn(classes, 20, generator=generator)
-        train, test = blobs(generator, means, size, 0.5), blobs(generator, means, 200, 0.5)
-        tasks.append(Task(f"task {t}", train, test, classes=range(classes)))
-    return tasks
+def sgd(rate: float = 0.1, **arguments: Any) -> functools.partial[torch.optim.SGD]:
+    return functools.partial(torch.optim.SGD, lr=rate, **arguments)
 
 
-class Sealed(Dataset[tuple[Any, Any]]):
-    """Examples whose inputs may be read only while they are open, and labels that are known."""
+def weights(network: nn.Module) -> dict[str, Tensor]:
+    """Copies of parameters and buffers."""
+    return {name: value.clone() for name, value in network.state_dict().items()}
 
-    def __init__(self, x: Tensor, labels: list[Any]) -> None:
-        self.x, self.targets, self.open, self.read = x, labels, "", False
 
-    def __len__(self) -> int:
-        return len(self.targets)
+def same(a: dict[str, Tensor], b: dict[str, Tensor]) -> bool:
+    """Whether two sets of tensors are equal bit for bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
 
-    def __getitem__(self, i: int) -> tuple[Any, Any]:
-        if not self.open:
-            raise AssertionError("data were read outside their turn")
-        self.read = True
-        return self.x[i], self.targets[i]
+
+def everything(learner: Learner) -> dict[str, Tensor]:
+    """All that a learner remembers and that its future depends on, as tensors."""
+    random = {f"random {i}": g.get_state() for i, g in enumerate([learner.order, *learner._generators])}
+    methods = {f"method {i} {name}": value.clone() for i, m in enumerate(learner.methods) for name, value in m.state().items()}
+    dormant = {f"dormant {i} {name}": value.clone() for i, part in learner.dormant.items() for name, value in part.items()}
+    matrix = {"matrix": torch.from_numpy(learner.matrix.values.copy()).nan_to_num(-1)}
+    return {**weights(learner.network), **random, **learner._random.own(), **methods, **dormant, **matrix}
+
+
+class Moment(Method):
+    """Calls a function at one moment, `after_step` unless said otherwise."""
+
+    def __init__(self, action: Callable[[Learner], object]) -> None:
+        super().__init__()
+        self.action = action
+
+
+class AfterStep(Moment):
+    def after_step(self, learner: Learner) -> None:
+        self.action(learner)
+
+
+class EditGradient(Moment):
+    def edit_gradient(self, learner: Learner, batch: object) -> None:
+        self.action(learner)

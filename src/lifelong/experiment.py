@@ -67,6 +67,7 @@ class Experiment:
         self.recipe, self.out, self.tasks = recipe, out, tasks
         self.seeds = recipe.seed_list()
         self.stream = parts.stream_of(recipe, self.seeds[0], tasks)
+        self.task_names = self._task_names()
         parts.network_of(recipe, self.seeds[0])
         self.runs = [
             Run(label, seed, self._config(label), out / "runs" / f"{label}-{seed}.json") for label in recipe.methods for seed in self.seeds
@@ -120,7 +121,7 @@ class Experiment:
             "stream": {
                 "name": self.stream.name,
                 "scenario": self.stream.scenario,
-                "tasks": self._task_names(),
+                "tasks": self.task_names,
                 "data": self.stream.data,
             },
             "environment": {

@@ -75,7 +75,9 @@ def _write(folder: Path, manifest: dict[str, Any], sets: Mapping[str, Mapping[st
         raise StoreError(
             f"can't save in {folder}: {error}; methods, models and optimizers are saved with arguments of JSON's kinds"
         ) from error
+    _sync(folder)
     _write_whole(folder / MANIFEST, _dumped(manifest))
+    _sync(folder)
     current = {entry["file"] for entry in entries.values()}
     for path in folder.iterdir():
         ours = LEFT.fullmatch(path.name) or (SET.fullmatch(path.name) and path.name not in current)
@@ -103,11 +105,15 @@ def _write_whole(path: Path, content: bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)  # on a full disk, it would take the room of the next attempt
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+
+
+def _sync(folder: Path) -> None:
+    """Waits until the names of the folder's files are on the disk."""
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _dumped(manifest: Mapping[str, Any]) -> bytes:
@@ -200,6 +206,6 @@ def read_set(folder: Path, manifest: Mapping[str, Any], name: str) -> dict[str, 
     if hashlib.sha256(content).hexdigest() != entry["sha256"]:
         raise StoreError(f"{path} is damaged: its checksum does not match {folder / MANIFEST}; {AGAIN}")
     try:
-        return safetensors.torch.load(content)
+        return dict(sorted(safetensors.torch.load(content).items()))  # safetensors gives them in another order every time
     except (SafetensorError, KeyError) as error:  # KeyError: a dtype that torch does not have
         raise StoreError(f"{path} is not a safetensors file: {error}; {AGAIN}") from error

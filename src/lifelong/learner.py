@@ -86,6 +86,8 @@ class Learner:
             raise ScenarioError(f"scenario is {scenario!r}; {nearest(str(scenario), ['task', 'domain', 'class'])}")
         if isinstance(model, Adopted) and scenario == "task":
             raise ScenarioError("an adopted classifier has one head for all its classes; use scenario='class' or 'domain'")
+        if not isinstance(model, nn.Module):
+            raise TypeError(f"model is {model!r}; expected a torch module from inputs to features, as in MLP(784, [100, 100])")
         check_methods(methods)
         seed = int(seed)  # numpy's integers are another word to `seed_of`, and no JSON
         self.scenario: Scenario = scenario
@@ -155,7 +157,7 @@ class Learner:
 
     def restart(self) -> None:
         """Sets the network back to the learner's first weights, its heads to untrained ones."""
-        if self._initial is None:
+        if self._initial is None or not any(method.restarts for method in self.methods):
             raise MethodError("a method that calls learner.restart() must say so: restarts = True in its class")
         self.network.features.load_state_dict(self._initial)
         for head, layer in enumerate(self.heads.layers):
@@ -198,7 +200,7 @@ class Learner:
             evaluate: measure the task's own test set before and after, for the matrix.
             progress: show it on stderr.
             watch: tasks to evaluate on inside this task, every `watch_every` steps; see `evaluations`.
-            settings: training settings for this task only, see `Training`.
+            settings: training settings for this task only, see `Training`. Going on in a task, only optimizer and clip_norm may change.
 
         Raises:
             TaskError: the task was learned before, is not the one in progress, or the network can't take its inputs.
@@ -206,6 +208,10 @@ class Learner:
             NonFiniteError: the loss became NaN or infinite.
             Interrupted: Ctrl-C; the message says how to go on.
         """
+        if not isinstance(task, Task):
+            raise TaskError(f"learn was given a {type(task).__name__}; expected one Task, as in: for task in stream: learner.learn(task)")
+        if not isinstance(watch_every, int) or watch_every < 1:
+            raise ValueError(f"watch_every is {watch_every!r}; expected an integer >= 1")
         training = self.training.changed(settings)
         before = self._snapshot()
         try:
@@ -213,9 +219,9 @@ class Learner:
                 if self._unfinished is None:
                     run = learning.begin(self, task, training, evaluate)
                 else:
-                    run = learning.resume(self, task, training, bool(settings))
+                    run = learning.resume(self, task, settings)
                 folder = Path(checkpoint) if checkpoint is not None else None
-                pauses = learning.Pauses(stop, folder, checkpoint_every, tuple(watch), watch_every)
+                pauses = learning.Pauses(stop, folder, checkpoint_every, tuple(self._tested(watch)), watch_every)
                 learning.train(self, task, run, pauses, progress)
                 learning.end(self, task, run, evaluate)
         except Interrupted:
@@ -272,17 +278,24 @@ class Learner:
         The measurements are the matrix's row n after n learned tasks. For classes that the learner has no outputs for it is NaN. Of an
         endless stream, the tasks learned so far and the next one are measured.
         """
-        if isinstance(tasks, Stream) and tasks.endless:
-            tasks = tasks[: len(self.tasks) + 1]  # type: ignore[assignment]
-        tasks = list(tasks)
-        untested = [task.name for task in tasks if task.test is None]
-        if untested:
-            raise TaskError(f"task {untested[0]!r} has no test set to evaluate on; give it one: Task(..., test=(x, y))")
+        tasks = self._tested(tasks)
         with self._random:
             for task in tasks if self._network is None else []:
                 shape.probe(self, task)
             self._record(len(self.tasks), tasks)
         return self.matrix
+
+    def _tested(self, tasks: Stream | Iterable[Task]) -> list[Task]:
+        """The tasks to evaluate, each with a test set; of an endless stream the tasks learned so far and the next one."""
+        if isinstance(tasks, Task):
+            raise TaskError("evaluate was given one Task; expected several or a stream, as in learner.evaluate([task])")
+        if isinstance(tasks, Stream) and tasks.endless:
+            tasks = tasks[: len(self.tasks) + 1]  # type: ignore[assignment]
+        listed = list(tasks)
+        untested = [task.name for task in listed if task.test is None]
+        if untested:
+            raise TaskError(f"task {untested[0]!r} has no test set to evaluate on; give it one: Task(..., test=(x, y))")
+        return listed
 
     def evaluations(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """The evaluations inside tasks: accuracies (N, T) with columns in the order of `tasks`, then of others, and during (N,).

@@ -56,7 +56,7 @@ def begin(learner: "Learner", task: Task, training: Training, evaluate: bool) ->
     probe(learner, task)
     if evaluate and task.test is not None:
         learner._record(len(learner.tasks), [task])
-        if learner.tasks and learner.scenario == "domain":
+        if learner.tasks and learner.scenario != "task" and learner.heads.knows(task.name, task.classes):
             learner._record(0, [task], learner._first_network())
     with learner._timed("train_seconds"):
         admit(learner, task)
@@ -80,8 +80,8 @@ def make_run(learner: "Learner", task: Task, training: Training) -> Run:
     return Run(learner, training, examples, times=max(round(len(examples) / len(task.train)), 1))
 
 
-def resume(learner: "Learner", task: Task, training: Training, changed: bool) -> Run:
-    """The run of an unfinished task, where it stopped."""
+def resume(learner: "Learner", task: Task, settings: dict[str, Any]) -> Run:
+    """The run of an unfinished task, where it stopped; with another optimizer, that one starts afresh."""
     saved = learner._unfinished
     assert saved is not None
     if task.name != saved.task or len(task.train) != saved.size:
@@ -89,14 +89,21 @@ def resume(learner: "Learner", task: Task, training: Training, changed: bool) ->
             f"this learner is in the middle of task {saved.task!r} with {saved.size} examples, and was given {task.name!r} "
             f"with {len(task.train)}; give it the same task to go on"
         )
-    if changed and training.described() != saved.training.described():
-        raise TaskError(f"task {saved.task!r} was begun with other training settings; call learn without them, and it goes on with those")
+    training, begun = saved.training.changed(settings), saved.training.described()
+    changed = [name for name, value in training.described().items() if value != begun[name]]
+    fixed = [name for name in changed if name not in ("optimizer", "clip_norm")]
+    if fixed:
+        raise TaskError(
+            f"task {saved.task!r} was begun with {fixed[0]}={begun[fixed[0]]!r}, which can't be changed inside a task; "
+            "call learn without it, and it goes on with that. Only optimizer and clip_norm may change"
+        )
     learner._examples = None
-    run = make_run(learner, task, saved.training)
+    run = make_run(learner, task, training)
     run.position = replace(saved.position)
-    restore_optimizer(run.optimizer, saved.optimizer.tensors, saved.optimizer.rest)
-    if run.scheduler is not None and saved.scheduler is not None:
-        run.scheduler.load_state_dict(saved.scheduler)
+    if "optimizer" not in changed:
+        restore_optimizer(run.optimizer, saved.optimizer.tensors, saved.optimizer.rest)
+        if run.scheduler is not None and saved.scheduler is not None:
+            run.scheduler.load_state_dict(saved.scheduler)
     if run.scaler is not None and saved.scaler is not None:
         run.scaler.load_state_dict(saved.scaler)
     learner._unfinished = None

@@ -25,7 +25,7 @@ def build(learner: "Learner", width: int) -> None:
         rows = zip(learner.model.classes, learner.model.head_weight.cpu(), learner.model.head_bias.cpu(), strict=True)  # type: ignore[arg-type]
         heads.adopted = {name: (weight, bias) for name, weight, bias in rows}
     learner._network = Network(learner.model, heads)
-    if learner.scenario == "domain" or any(method.restarts for method in learner.methods):
+    if learner.scenario != "task" or any(method.restarts for method in learner.methods):
         learner._initial = {name: value.clone() for name, value in learner.model.state_dict().items()}
     for method in learner.methods:
         method.attach(learner)

@@ -258,7 +258,7 @@ def _file(path: Path, raw: dict[str, Any], name: str) -> Path:
 
 def _check_alike(where: Path, saved: dict[str, Tensor], own: dict[str, Tensor]) -> None:
     """Names, shapes and dtypes."""
-    for name in [*saved, *own]:
+    for name in [*own, *saved]:
         if name not in own or name not in saved:
             has, lacks = (str(where), "the model") if name in saved else ("the model", str(where))
             raise StoreError(

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Subset
 
 from lifelong import reading
+from lifelong.errors import TaskError
 
 Name = reading.Name
 Scenario = Literal["task", "domain", "class"]
@@ -35,7 +36,13 @@ class Batch:
         return len(self.y)
 
     def joined(self, other: "Batch") -> "Batch":
-        """Both batches' examples, this one's first."""
+        """Both batches' examples, this one's first.
+
+        Raises:
+            TaskError: their inputs have different shapes.
+        """
+        if self.x.shape[1:] != other.x.shape[1:]:
+            raise TaskError(_unlike(self.x, other.x))
         x, y = torch.cat([self.x, other.x]), torch.cat([self.y, other.y])
         if isinstance(self.head, int) and bool(
             (other.head == self.head).all() if isinstance(other.head, Tensor) else other.head == self.head
@@ -127,9 +134,16 @@ class JoinedExamples(Examples):
                 own = part.take(positions[chosen] - start)
                 if x is None:
                     x = own.new_empty(len(positions), *own.shape[1:])
+                if own.shape[1:] != x.shape[1:]:
+                    raise TaskError(_unlike(own, x))
                 x[chosen] = own
             start += len(part)
         return torch.empty(0) if x is None else x
+
+
+def _unlike(x: Tensor, other: Tensor) -> str:
+    shapes = f"{('N', *x.shape[1:])} and {('N', *other.shape[1:])}"
+    return f"inputs of shapes {shapes} can't be one batch; a method that rehearses earlier tasks needs all tasks' inputs of one shape"
 
 
 def _stack(pairs: Sequence[tuple[Any, Any]]) -> Tensor:

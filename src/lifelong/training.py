@@ -59,11 +59,10 @@ class Training:
             raise ValueError(f"clip_norm is {self.clip_norm!r}; expected a number > 0, or None for no clipping")
         if self.precision not in ("float32", "bfloat16", "float16"):
             raise ValueError(f"precision is {self.precision!r}; expected 'float32', 'bfloat16' or 'float16'")
-        for name in ("optimizer", "scheduler"):
-            if not callable(getattr(self, name)) and not (name == "scheduler" and self.scheduler is None):
-                raise ValueError(
-                    f"{name} is {getattr(self, name)!r}; expected something to call, as functools.partial(torch.optim.SGD, lr=0.1)"
-                )
+        for name, example in (("optimizer", "SGD, lr=0.1"), ("scheduler", "lr_scheduler.StepLR, step_size=10")):
+            value = getattr(self, name)
+            if not callable(value) and not (name == "scheduler" and value is None):
+                raise ValueError(f"{name} is {value!r}; expected something to call, as functools.partial(torch.optim.{example})")
 
     def changed(self, changes: dict[str, Any]) -> "Training":
         """The same with other settings for one task."""

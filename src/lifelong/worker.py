@@ -53,6 +53,7 @@ class Request:
 def main() -> None:
     """Does one run."""
     reports = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would inherit "ignored"
     os.dup2(2, 1)  # what a library prints goes to the log, and can't be taken for a report
     request = Request(**json.loads(sys.stdin.readline()))
     threading.Thread(target=_stop_with_parent, daemon=True).start()
@@ -143,7 +144,10 @@ def _reporting(learner: Learner, reports: TextIO, position: int, tasks: int) -> 
         while True:
             run = learner._run  # read only, and from another thread
             share = run.position.step / run.total if run is not None else 0.0
-            print(json.dumps({"task": position, "tasks": tasks, "share": share}), file=reports)
+            try:
+                print(json.dumps({"task": position, "tasks": tasks, "share": share}), file=reports)
+            except BrokenPipeError:
+                return  # nobody listens any more; the end of standard input, seen elsewhere, stops the run
             if over.wait(SHOW_SECONDS):
                 return
 

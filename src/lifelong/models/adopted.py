@@ -65,14 +65,15 @@ def adopt(network: nn.Module, classes: Sequence[Name], *, head: str | None = Non
 
 
 def _check_same(network: nn.Module, adopted: Adopted, example: Tensor, name: str) -> None:
+    text = f"layer {name!r} is not the network's last step: its outputs on `example` differ from the network's; name the right one"
     copied = copy.deepcopy(network).eval()
     features = copy.deepcopy(adopted).eval()
+    weight, bias = torch.as_tensor(adopted.head_weight), torch.as_tensor(adopted.head_bias)
     with torch.no_grad():
-        expected, found = copied(example), features(example)
-        weight, bias = torch.as_tensor(adopted.head_weight), torch.as_tensor(adopted.head_bias)
-        fits = found.ndim == 2 and found.shape[1] == weight.shape[1] and expected.shape == (len(found), len(weight))
-        same = fits and torch.allclose(expected, nn.functional.linear(found, weight, bias), rtol=1e-4, atol=1e-5)
-    if not same:
-        raise TaskError(
-            f"layer {name!r} is not the network's last step: its outputs on `example` differ from the network's; name the right one"
-        )
+        expected = copied(example)
+        try:
+            got = nn.functional.linear(features(example), weight, bias)
+        except RuntimeError as error:  # without that layer, shapes do not fit
+            raise TaskError(text) from error
+    if expected.shape != got.shape or not torch.allclose(expected, got, rtol=1e-4, atol=1e-5):
+        raise TaskError(text)
