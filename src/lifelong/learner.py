@@ -176,6 +176,12 @@ class Learner:
         """The task in the middle of which training stopped, or None."""
         return None if self._unfinished is None else self._unfinished.task
 
+    @property
+    def task_share(self) -> float:
+        """How much of the current task's training is done, from 0 to 1; it may be asked for from another thread."""
+        run = self._run
+        return 0.0 if run is None else run.position.step / run.total
+
     def learn(
         self,
         task: Task,

@@ -13,7 +13,7 @@ from torch.optim import lr_scheduler
 
 from lifelong.errors import StoreError
 from lifelong.learning import Unfinished
-from lifelong.optimizers import OptimizerFactory, OptimizerState, SchedulerFactory, describe_factory, resolve_factory
+from lifelong.optimizers import OptimizerFactory, OptimizerState, SchedulerFactory, resolve_factory
 from lifelong.tasks import Name, Scenario
 from lifelong.theta import Layout
 from lifelong.training import Training
@@ -101,13 +101,6 @@ def validated(path: Path, raw: dict[str, Any]) -> Manifest:
         ) from error
 
 
-def training_record(training: Training) -> dict[str, Any]:
-    """A training's settings in JSON."""
-    record = {name: value for name, value in vars(training).items() if name not in ("optimizer", "scheduler")}
-    scheduler = training.scheduler and describe_factory(training.scheduler, lr_scheduler)
-    return {**record, "optimizer": describe_factory(training.optimizer, torch.optim), "scheduler": scheduler}
-
-
 def trainings(records: Sequence[dict[str, Any]], optimizer: OptimizerFactory | None, scheduler: SchedulerFactory | None) -> list[Training]:
     """The settings of `records`: the learner's own, and those of the task in progress if there is one.
 
@@ -153,7 +146,7 @@ def unfinished_record(unfinished: Unfinished) -> UnfinishedRecord:
     return UnfinishedRecord(
         task=unfinished.task,
         size=unfinished.size,
-        training=training_record(unfinished.training),
+        training=unfinished.training.described(),
         step=position.step,
         epoch=position.epoch,
         batch=position.batch,

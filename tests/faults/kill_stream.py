@@ -63,6 +63,8 @@ def main(folder: Path, kills: int, seed: int) -> None:
 
 def run(folder: Path, delay: float | None = None, point: tuple[str, int] | None = None) -> int | None:
     """Runs the stream in a process of its own, which begins where torch has just been imported; returns the signal that ended it."""
+    while signal.sigtimedwait([signal.SIGCHLD], 0):
+        pass  # of the process before
     child = os.fork()
     if child == 0:
         if point is not None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lifelong.models.drawing import draw_like_torch
+from lifelong.models.drawing import own_weights
 
 
 class ConvNet(nn.Module):
@@ -23,12 +23,12 @@ class ConvNet(nn.Module):
     def __init__(self, channels: int = 1, maps: Sequence[int] = (16, 32), *, seed: int = 0) -> None:
         super().__init__()
         self.channels, self.maps, self.seed = channels, list(maps), seed
-        blocks: list[nn.Module] = []
-        for before, after in zip([channels, *maps], maps, strict=False):
-            convolution = nn.Conv2d(before, after, 3, padding=1, bias=False, device="meta").to_empty(device="cpu")
-            blocks += [convolution, nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
-        self.blocks = nn.Sequential(*blocks)
-        draw_like_torch(self, seed)
+        with own_weights(self, seed):
+            blocks: list[nn.Module] = []
+            for before, after in zip([channels, *maps], maps, strict=False):
+                convolution = nn.Conv2d(before, after, 3, padding=1, bias=False)
+                blocks += [convolution, nn.BatchNorm2d(after), nn.ReLU(), nn.MaxPool2d(2)]
+            self.blocks = nn.Sequential(*blocks)
 
     def forward(self, x: Tensor) -> Tensor:
         features: Tensor = self.blocks(x)

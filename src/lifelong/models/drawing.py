@@ -1,7 +1,18 @@
 """Initial weights from a generator of their own, so that building a model leaves torch's global random state alone."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import torch
 from torch import nn
+
+
+@contextmanager
+def own_weights(module: nn.Module, seed: int) -> Iterator[None]:
+    """Inside it, layers are added to the module; at its end their weights are drawn from the seed."""
+    with torch.random.fork_rng(devices=[]):  # torch's layers draw as they are made
+        yield
+    draw_like_torch(module, seed)
 
 
 @torch.no_grad()
@@ -14,3 +25,9 @@ def draw_like_torch(module: nn.Module, seed: int) -> None:
             layer.weight.uniform_(-bound, bound, generator=generator)
             if layer.bias is not None:
                 layer.bias.uniform_(-bound, bound, generator=generator)
+
+
+def blank_linear(width: int, rows: int, dtype: torch.dtype) -> nn.Linear:
+    """A Linear layer whose weights are still to be set."""
+    with torch.random.fork_rng(devices=[]):
+        return nn.Linear(width, rows, dtype=dtype)

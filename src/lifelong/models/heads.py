@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lifelong.errors import ScenarioError, nearest
+from lifelong.models.drawing import blank_linear
 from lifelong.tasks import Name, Scenario
 
 
@@ -102,7 +103,7 @@ class Heads(nn.Module):
         """Appends rows for new classes to a head; its old rows keep their values and their places."""
         old = cast(nn.Linear, self.layers[head])
         rows = self._layer(head, classes).to(old.weight.device, old.weight.dtype)
-        layer = nn.Linear(self.width, len(self.classes[head]) + len(classes), device="meta")
+        layer = blank_linear(self.width, len(self.classes[head]) + len(classes), old.weight.dtype)
         layer.weight = nn.Parameter(torch.cat([old.weight.detach(), rows.weight.detach()]))
         layer.bias = nn.Parameter(torch.cat([old.bias.detach(), rows.bias.detach()]))
         self.layers[head] = layer
@@ -114,7 +115,7 @@ class Heads(nn.Module):
 
     def _layer(self, head: int, classes: Sequence[Name]) -> nn.Linear:
         dtype = cast(nn.Linear, self.layers[0]).weight.dtype if self.layers else self.dtype
-        layer = nn.Linear(self.width, len(classes), device="meta", dtype=dtype).to_empty(device="cpu")
+        layer = blank_linear(self.width, len(classes), dtype)
         bound = self.width**-0.5
         with torch.no_grad():
             for row, name in enumerate(classes):

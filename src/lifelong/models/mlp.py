@@ -6,7 +6,7 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from lifelong.models.drawing import draw_like_torch
+from lifelong.models.drawing import own_weights
 
 
 class MLP(nn.Module):
@@ -24,8 +24,8 @@ class MLP(nn.Module):
     def __init__(self, inputs: int, hidden: Sequence[int] = (100, 100), *, seed: int = 0) -> None:
         super().__init__()
         self.inputs, self.hidden, self.seed = inputs, list(hidden), seed
-        self.layers = nn.ModuleList(nn.Linear(a, b, device="meta").to_empty(device="cpu") for a, b in pairwise([inputs, *hidden]))
-        draw_like_torch(self, seed)
+        with own_weights(self, seed):
+            self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise([inputs, *hidden]))
 
     def forward(self, x: Tensor) -> Tensor:
         x = x.flatten(1)

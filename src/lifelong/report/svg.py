@@ -1,6 +1,7 @@
 """Small pieces of SVG: elements with everything escaped, axes, markers, and colours that everybody can tell apart."""
 
 import math
+import sys
 from collections.abc import Sequence
 from html import escape
 
@@ -114,7 +115,7 @@ def ticks(low: float, high: float, most: int = 6) -> list[float]:
     ([0.0, 0.2, 0.4, 0.6, 0.8, 1.0], [-0.3, -0.2, -0.1, 0.0])
     """
     span = high - low
-    if not span > 0:
+    if not span > sys.float_info.min * most:  # its parts would not be numbers of full precision
         return [low]
     magnitude = 10.0 ** math.floor(math.log10(span / most))
     step = next(factor * magnitude for factor in (1, 2, 5, 10) if span / (factor * magnitude) <= most)
