@@ -38,7 +38,10 @@ def stream_of(recipe: Recipe, seed: int, tasks: int | None = None) -> Stream:
             f"--tasks {tasks}: the stream has only {len(stream)} tasks; a longer one, where it can be: --set stream.tasks={tasks}"
         )
     if tasks is None and stream.endless:
-        raise RecipeError(f"stream {stream.name!r} never ends; say how many tasks to learn, as in --tasks 10")
+        raise RecipeError(
+            f"stream {stream.name!r} never ends, and an experiment has to (joint training would keep all of it); "
+            "say how many tasks to learn, as in --tasks 10"
+        )
     return stream if tasks is None else stream[:tasks]  # type: ignore[return-value]  # a slice of a stream is a stream
 
 

@@ -142,10 +142,8 @@ def _reporting(learner: Learner, reports: TextIO, position: int, tasks: int) -> 
 
     def report() -> None:
         while True:
-            run = learner._run  # read only, and from another thread
-            share = run.position.step / run.total if run is not None else 0.0
             try:
-                print(json.dumps({"task": position, "tasks": tasks, "share": share}), file=reports)
+                print(json.dumps({"task": position, "tasks": tasks, "share": learner.task_share}), file=reports)
             except BrokenPipeError:
                 return  # nobody listens any more; the end of standard input, seen elsewhere, stops the run
             if over.wait(SHOW_SECONDS):
