@@ -98,6 +98,8 @@ def test_a_stream_that_never_ends_needs_a_number_of_tasks(monkeypatch: pytest.Mo
 
     monkeypatch.setitem(parts.STREAMS, "endless", lambda: permuted_mnist(tasks=None))
     endless = demo().model_copy(update={"stream": recipe.Call(name="endless")})
-    with pytest.raises(RecipeError, match="stream 'permuted-mnist' never ends, and an experiment has to .*; say how many tasks to learn, as in --tasks 10"):
+    with pytest.raises(
+        RecipeError, match="stream 'permuted-mnist' never ends, and an experiment has to .*; say how many tasks to learn, as in --tasks 10"
+    ):
         parts.stream_of(endless, 0)
     assert len(parts.stream_of(endless, 0, tasks=3)) == 3

@@ -40,8 +40,7 @@ class QuadraticPenalty(Method):
         if step not in ("implicit", "additive"):
             raise MethodError(f"{name}: step is {step!r}; expected 'implicit' or 'additive'")
         self.strength, self.step = not_negative(name, "strength", strength), step
-        self._pull: Tensor | None = None
-        self._pull_rate = 0.0
+        self._pull: tuple[float, Tensor, Tensor] | None = None  # learning rate, center and w / (1 + w): all that a step reads
 
     @abstractmethod
     def estimate(self, learner: "Learner", task: Task) -> Tensor:
@@ -55,18 +54,19 @@ class QuadraticPenalty(Method):
         self._pull = None
 
     def edit_gradient(self, learner: "Learner", batch: Batch) -> None:
-        if self.step == "additive" and self.active(learner):
+        if learner.tasks:
             theta = learner.theta
             theta.gradient.addcmul_(self.importance, theta.value - self.center, value=self.strength)
 
     def after_step(self, learner: "Learner") -> None:
-        if self.step == "implicit" and self.active(learner):
-            rate = learner.learning_rate
-            if self._pull is None or rate != self._pull_rate:
-                largest = torch.finfo(self.importance.dtype).max / 2
-                weight = (self.importance * min(rate * self.strength, largest)).clamp_max(largest)  # inf / inf would be NaN
-                self._pull, self._pull_rate = weight / (1 + weight), rate
-            learner.theta.value.lerp_(self.center, self._pull)
+        if not learner.tasks:
+            return
+        pull, rate = self._pull, learner.learning_rate
+        if pull is None or rate != pull[0]:
+            largest = torch.finfo(self.importance.dtype).max / 2
+            weight = (self.importance * min(rate * self.strength, largest)).clamp_max(largest)  # inf / inf would be NaN
+            pull = self._pull = (rate, self.center, weight / (1 + weight))
+        learner.theta.value.lerp_(pull[1], pull[2])
 
     def end_task(self, learner: "Learner", task: Task) -> None:
         if self.strength == 0:
@@ -82,11 +82,8 @@ class QuadraticPenalty(Method):
         return total, torch.lerp(self.center, theta, share)
 
     def overrides(self, moment: str) -> bool:
-        unused = {"implicit": ["edit_gradient"], "additive": ["after_step"]}[self.step]
-        if self.strength == 0:
-            unused = ["edit_gradient", "after_step"]
-        return moment not in unused and super().overrides(moment)
-
-    def active(self, learner: "Learner") -> bool:
-        """Whether there is a penalty yet."""
-        return self.strength > 0 and len(learner.tasks) > 0
+        if moment == "edit_gradient":
+            return self.step == "additive" and self.strength > 0
+        if moment == "after_step":
+            return self.step == "implicit" and self.strength > 0
+        return super().overrides(moment)

@@ -2,11 +2,10 @@
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import nullcontext
 from dataclasses import dataclass, fields, replace
 from itertools import repeat
 from math import ceil
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 from torch import Tensor
@@ -143,16 +142,13 @@ class Run:
 
 def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
     """The step, made of the moments that the learner's methods really override; it returns the loss, detached."""
-    network, theta, optimizer, scaler, training = learner.network, learner.theta, run.optimizer, run.scaler, run.training
-    mixes, terms, edits, afters = (
-        [getattr(method, moment) for method in learner.methods if method.overrides(moment)]
-        for moment in ("mix", "loss", "edit_gradient", "after_step")
-    )
-    gathers = run.flat or bool(edits) or training.clip_norm is not None
-    lends = bool(edits) and not run.flat
-    parameters, clip = theta.parameters, training.clip_norm
-    halved = training.precision != "float32"
-    cast_context = functools.partial(torch.autocast, learner.device.type, getattr(torch, training.precision)) if halved else nullcontext
+    network, theta, optimizer, scaler = learner.network, learner.theta, run.optimizer, run.scaler
+    parameters, precision = theta.parameters, run.training.precision
+    mixes, terms, afters = (_overridden(learner, moment) for moment in ("mix", "loss", "after_step"))
+    edit_gradient = _gradient_editor(learner, run)
+    gathers = run.flat or edit_gradient is not None
+    halved = precision != "float32"
+    cast_context = functools.partial(torch.autocast, learner.device.type, getattr(torch, precision))
 
     def forward(batch: Batch) -> Tensor:
         output = network(batch.x, batch.head)
@@ -175,13 +171,8 @@ def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
         if scaler is not None:
             scaler.unscale_(optimizer)
         with torch.no_grad():
-            for edit in edits:
-                edit(learner, batch)
-            if lends:
-                theta.lend()  # an edit may have called zero_grad(), and the optimizer would skip the parameters
-            if clip is not None:
-                # one fused norm over theta; the optimizer's gradients are slices of it
-                theta.gradient.mul_((clip / (theta.gradient.norm() + 1e-6)).clamp_max(1.0))
+            if edit_gradient is not None:
+                edit_gradient(batch)
             if scaler is None:
                 optimizer.step()
             else:
@@ -193,7 +184,29 @@ def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
             parameter.grad = None
         return loss.detach()
 
-    return cast(Callable[[Batch], Tensor], step)
+    return step
+
+
+def _overridden(learner: "Learner", moment: str) -> list[Callable[..., Any]]:
+    return [getattr(method, moment) for method in learner.methods if method.overrides(moment)]
+
+
+def _gradient_editor(learner: "Learner", run: Run) -> Callable[[Batch], None] | None:
+    """What happens to the gradient between the backward pass and the optimizer's step; None: nothing."""
+    theta, clip, edits = learner.theta, run.training.clip_norm, _overridden(learner, "edit_gradient")
+    if not edits and clip is None:
+        return None
+
+    def edit_gradient(batch: Batch) -> None:
+        for edit in edits:
+            edit(learner, batch)
+        if not run.flat:
+            theta.lend()  # an edit may have called zero_grad(), and the optimizer would skip the parameters
+        if clip is not None:
+            # one fused norm over theta; the optimizer's gradients are slices of it
+            theta.gradient.mul_((clip / (theta.gradient.norm() + 1e-6)).clamp_max(1.0))
+
+    return edit_gradient
 
 
 def fit(learner: "Learner", run: Run, title: str, pause: Callable[[Callable[[], None]], None], show: Callable[[int, float], None]) -> None:
