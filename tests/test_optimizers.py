@@ -1,6 +1,6 @@
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -76,8 +76,16 @@ def test_others_get_the_parameters(factory: Callable[..., Optimizer]) -> None:
 
 
 def test_parameter_groups_that_the_factory_makes_are_kept() -> None:
-    learner = Learner(MLP(FEATURES, [5]), optimizer=grouped)
+    made: list[Optimizer] = []
+
+    def factory(parameters: Iterable[nn.Parameter]) -> Optimizer:
+        made.append(grouped(parameters))
+        return made[-1]
+
+    learner = Learner(MLP(FEATURES, [5]), optimizer=factory)
     learner.learn(blobs())
+    assert [len(optimizer.param_groups) for optimizer in made] == [2]  # made once, on the parameters themselves
+    assert {id(p) for group in made[0].param_groups for p in group["params"]} == {id(p) for p in learner.theta.parameters}
 
 
 @pytest.mark.parametrize("name", ELEMENTWISE)
