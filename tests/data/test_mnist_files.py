@@ -88,7 +88,7 @@ def test_a_truncated_file_is_named(tmp_path: Path) -> None:
         load(str(tmp_path))
 
 
-@pytest.mark.parametrize("data", ["fashion_mnist", "/no/such/folder"])
+@pytest.mark.parametrize("data", ["fashion_mnist", "/no/such/folder", "cifar100"])
 def test_neither_a_name_nor_a_folder(data: str) -> None:
     with pytest.raises(
         DataError, match=f"'{data}' is neither a known data set nor a folder; .*Known: embedded, fashion-mnist, kmnist, mnist"

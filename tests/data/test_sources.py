@@ -32,9 +32,8 @@ def test_every_source_is_described_and_every_description_has_a_source() -> None:
 @pytest.mark.parametrize("name", sources.SOURCES)
 def test_sources_are_well_formed(name: str) -> None:
     source = sources.SOURCES[name]
-    assert list(source.files) == [
-        f"{part}-ubyte.gz" for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")
-    ]
+    digits = [f"{part}-ubyte.gz" for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")]
+    assert list(source.files) == (["cifar-100-python.tar.gz"] if name == "cifar100" else digits)
     assert all(len(md5) == 32 and int(md5, 16) for md5 in source.files.values())
     assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in source.mirrors)
 
@@ -63,7 +62,9 @@ def test_the_cache_is_in_the_home_folder_by_default(tmp_path: Path, monkeypatch:
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
-    message = "'mnits' is neither a known data set nor a folder; did you mean 'mnist'\\? Known: embedded, fashion-mnist, kmnist, mnist"
+    message = (
+        "'mnits' is neither a known data set nor a folder; did you mean 'mnist'\\? Known: cifar100, embedded, fashion-mnist, kmnist, mn"
+    )
     with pytest.raises(DataError, match=message):
         find("mnits")
     with pytest.raises(DataError, match=message):
@@ -82,6 +83,20 @@ def test_get_downloads_what_is_missing_into_the_cache(places: tuple[Path, Path],
     assert find("mnist") == cache / "mnist"
     assert all(file.stat().st_mtime_ns == time for file, time in before.items())
     assert sorted(file.name for file in (cache / "mnist").iterdir()) == sorted(source.files)
+
+
+def test_an_archive_may_be_unpacked(places: tuple[Path, Path]) -> None:
+    given, cache = places
+    for file in ("train", "test"):
+        (given / "cifar100" / "cifar-100-python").mkdir(parents=True, exist_ok=True)
+        (given / "cifar100" / "cifar-100-python" / file).touch()
+    assert find("cifar100") is None
+    (given / "cifar100" / "cifar-100-python" / "meta").touch()
+    assert find("cifar100") == given / "cifar100"
+    (given / "cifar100" / "cifar-100-python" / "meta").unlink()
+    (cache / "cifar100").mkdir(parents=True)
+    (cache / "cifar100" / "cifar-100-python.tar.gz").touch()
+    assert find("cifar100") == get("cifar100", progress=False) == cache / "cifar100"
 
 
 def test_get_says_when_all_is_there(places: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

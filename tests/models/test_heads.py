@@ -1,4 +1,6 @@
 import re
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,8 +10,10 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lifelong.errors import ScenarioError
+from lifelong.learner import Learner
+from lifelong.models import MLP
 from lifelong.models.heads import Heads, Network, seed_of
-from lifelong.tasks import Name, Scenario
+from lifelong.tasks import Name, Scenario, Task
 from toys import same, weights
 
 WIDTH = 5
@@ -58,6 +62,22 @@ def test_rows_are_drawn_as_torch_draws_them() -> None:
         assert float(values.abs().max()) <= bound
         assert float(values.std()) == pytest.approx(2 * bound / 12**0.5, rel=0.05)
         assert float(values.mean()) == pytest.approx(0, abs=0.05)
+
+
+@pytest.mark.parametrize("scenario", ["domain", "class"])
+def test_rows_of_a_network_with_xavier_weights_are_drawn_so(scenario: Scenario, tmp_path: Path) -> None:
+    """The fan-out is that of the head's first task, however far it grew; an untrained head has the very rows that it began with."""
+    learner = Learner(MLP(3, [200], initial="xavier"), scenario=scenario, optimizer=partial(torch.optim.SGD, lr=0.0))
+    for t in range(2):
+        names = [f"{t * (scenario == 'class')} {i}" for i in range(50)]
+        learner.learn(Task(f"{t}", train=(torch.randn(50, 3), names)))
+    learner.save(tmp_path)
+    for each in (learner, Learner.open(tmp_path)):
+        layer = each.heads.layers[0]
+        assert isinstance(layer, nn.Linear)
+        assert not layer.bias.any()
+        assert float(layer.weight.detach().abs().max()) == pytest.approx((6 / 250) ** 0.5, rel=0.01)
+        assert torch.equal(layer.weight, each.heads.untrained(0).weight)
 
 
 def test_drawing_leaves_torchs_random_state_alone() -> None:
@@ -127,6 +147,48 @@ def test_adopted_rows_are_taken_as_they_are() -> None:
     heads.admit("first", ["a", "b"])
     assert rows(heads) == {**rows(heads_of("class", ["a"])), "b": ([0, 1, 2, 3, 4], 7)}
     assert torch.equal(weights(heads.untrained(0))["weight"][1], torch.arange(5.0))
+
+
+# Declared classes
+
+
+def declared(*names: Name) -> Heads:
+    heads = Heads(WIDTH, "class", 0)
+    heads.declare(names)
+    return heads
+
+
+def test_declared_classes_wait_until_a_task_brings_them() -> None:
+    heads = declared("c", "a", "b")
+    assert heads.classes == [["c", "a", "b"]]
+    assert list(heads.waiting) == ["c", "a", "b"]
+    assert not heads.knows("task", ["a"])
+    assert heads.admit("task", ["a", "c"]) == 0
+    assert heads.classes == [["c", "a", "b"]]
+    assert list(heads.waiting) == ["b"]
+    assert heads.knows("task", ["a", "c"])
+    assert not heads.knows("task", ["a", "b"])
+
+
+def test_declared_rows_are_those_that_come_with_a_task() -> None:
+    heads = declared("c", "a", "b")
+    before, layer = rows(heads), heads.layers[0]
+    assert before == rows(heads_of("class", ["a"], ["b", "c"]))
+    heads.admit("task", ["a"])
+    assert heads.layers[0] is layer, "an output that is there stays as it is"
+
+
+def test_a_class_that_was_not_declared_is_appended() -> None:
+    heads = declared("b", "a")
+    heads.admit("task", ["c", "a"])
+    assert heads.classes == [["b", "a", "c"]]
+    assert list(heads.waiting) == ["b"]
+    assert rows(heads) == rows(heads_of("class", ["a", "b", "c"]))
+
+
+def test_nothing_waits_without_declaring() -> None:
+    assert not heads_of("class", ["a"]).waiting
+    assert not heads_of("task", ["a"]).waiting
 
 
 # Scenarios

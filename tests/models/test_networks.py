@@ -4,18 +4,19 @@ import pytest
 import torch
 from torch import nn
 
-from lifelong.models import MLP, MODELS, ConvNet
+from lifelong.models import MLP, MODELS, ConvNet, ReducedResNet18
 from lifelong.models.drawing import draw_like_torch
 from toys import same, weights
 
 MAKE: dict[str, Callable[[int], nn.Module]] = {
     "mlp": lambda seed: MLP(20, [30, 7], seed=seed),
     "convnet": lambda seed: ConvNet(3, [4, 5], seed=seed),
+    "resnet18-reduced": lambda seed: ReducedResNet18(width=3, seed=seed),
 }
 
 
 def test_the_table_has_every_network() -> None:
-    assert {"mlp": MLP, "convnet": ConvNet} == MODELS
+    assert {"mlp": MLP, "convnet": ConvNet, "resnet18-reduced": ReducedResNet18} == MODELS
 
 
 def test_an_mlp_is_linear_layers_with_relu() -> None:
@@ -47,7 +48,7 @@ def test_weights_depend_on_the_seed_only(name: str) -> None:
     torch.rand(3)
     assert same(weights(MAKE[name](0)), first)
     other = weights(MAKE[name](1))
-    assert all(not torch.equal(first[key], other[key]) for key in first if key.endswith(("layers.0.weight", "blocks.0.weight")))
+    assert all(not torch.equal(first[key], other[key]) for key in first if key in ("layers.0.weight", "blocks.0.weight", "stem.0.weight"))
 
 
 @pytest.mark.parametrize("name", MAKE)
@@ -67,6 +68,24 @@ def test_weights_are_drawn_as_torch_draws_them() -> None:
         assert float(layer.weight.detach().std()) == pytest.approx(float(reference.std()), rel=0.05)
         assert layer.bias is not None
         assert float(layer.bias.detach().abs().max()) <= bound
+
+
+def test_xavier_weights_and_no_biases() -> None:
+    network = MLP(50, [400], initial="xavier")
+    layer = network.layers[0]
+    assert isinstance(layer, nn.Linear)
+    bound = (6 / 450) ** 0.5
+    assert float(layer.weight.detach().abs().max()) <= bound
+    assert float(layer.weight.detach().std()) == pytest.approx(bound / 3**0.5, rel=0.05)
+    assert not layer.bias.any()
+    assert same(weights(network), weights(MLP(50, [400], initial="xavier")))
+    assert not torch.equal(layer.weight, MLP(50, [400], initial="xavier", seed=1).layers[0].weight)
+
+
+def test_an_unknown_way_to_draw_weights() -> None:
+    with pytest.raises(ValueError) as error:
+        MLP(4, initial="xaver")  # type: ignore[arg-type]
+    assert str(error.value) == "initial is 'xaver'; did you mean 'xavier'? Known: torch, xavier"
 
 
 def test_layers_inside_are_drawn_one_after_the_other() -> None:

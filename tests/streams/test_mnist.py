@@ -29,7 +29,7 @@ def same(a: Task, b: Task) -> bool:
     return a.name == b.name and torch.equal(inputs(a), inputs(b)) and torch.equal(a.train.y, b.train.y)
 
 
-@pytest.fixture(params=STREAMS)
+@pytest.fixture(params=[name for name in STREAMS if name.endswith("mnist")])
 def make(request: pytest.FixtureRequest) -> Callable[..., Stream]:
     return STREAMS[request.param]
 

@@ -8,6 +8,7 @@ DATA: dict[str, str] = {
     "mnist": "handwritten digits, 60,000 to train, 10,000 to test, 28x28 grey (11 MB)",
     "fashion-mnist": "photographs of clothes in 10 classes, in MNIST's format and size (30 MB)",
     "kmnist": "handwritten Japanese characters in 10 classes, in MNIST's format and size (21 MB)",
+    "cifar100": "photographs in 100 classes, 50,000 to train, 10,000 to test, 32x32 colours (169 MB)",
 }
 
 __all__ = ["DATA", "find", "get"]

@@ -7,12 +7,13 @@ import torch
 from torch import Tensor
 
 from lifelong.data import idx
-from lifelong.data.sources import SOURCES, find, get, missing
+from lifelong.data.sources import SOURCES, missing, place
 from lifelong.errors import DataError
 
 SIDE = 28
 CLASSES = 10
 FILES = tuple(SOURCES["mnist"].files)
+NAMES = ("embedded", "mnist", "fashion-mnist", "kmnist")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,9 +48,8 @@ def load(data: str = "embedded") -> Mnist:
     >>> digits.name, tuple(digits.train_x.shape), digits.test_y.bincount().tolist()
     ('embedded mnist (4000)', (4000, 1, 28, 28), [100, 100, 100, 100, 100, 100, 100, 100, 100, 100])
     """
-    if data != "embedded" and data not in SOURCES and Path(data).is_dir():
-        return _read(Path(data), Path(data).resolve().name)
-    return _read(find(data) or get(data), "embedded mnist" if data == "embedded" else data)
+    folder, name = place(data, NAMES)
+    return _read(folder, "embedded mnist" if data == "embedded" else name)
 
 
 def _read(folder: Path, name: str) -> Mnist:

@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,11 +21,13 @@ class Source:
         mirrors: addresses of folders that hold the files, tried in this order.
         compressed: whether the md5 are of the .gz files as published, or of what they contain. The second is the better
             one, because mirrors compress again; the first is used where only it is published.
+        unpacked: the files that an archive unpacks to; where all of them are, the archive is not needed.
     """
 
     files: dict[str, str]
     mirrors: tuple[str, ...]
     compressed: bool
+    unpacked: tuple[str, ...] = ()
 
 
 SOURCES: dict[str, Source] = {
@@ -62,6 +64,12 @@ SOURCES: dict[str, Source] = {
         mirrors=("http://codh.rois.ac.jp/kmnist/dataset/kmnist/",),
         compressed=True,
     ),
+    "cifar100": Source(
+        files={"cifar-100-python.tar.gz": "eb9058c3a382ffc7106e4002c42a8d85"},
+        mirrors=("https://www.cs.toronto.edu/~kriz/",),
+        compressed=True,
+        unpacked=("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"),
+    ),
 }
 
 
@@ -72,7 +80,9 @@ def cache() -> Path:
 
 
 def find(name: str) -> Path | None:
-    """The folder that holds the data set `name` completely, plain or .gz: in $LIFELONG_DATA, then in the cache. None: neither.
+    """The folder that holds the data set `name` completely: in $LIFELONG_DATA, then in the cache. None: neither.
+
+    Files may be plain or .gz, an archive may be unpacked.
 
     >>> find("embedded").name
     'embedded_mnist'
@@ -80,7 +90,25 @@ def find(name: str) -> Path | None:
     if name == "embedded":
         return EMBEDDED
     source = _source(name)
-    return next((folder for folder in _folders(name) if not missing(folder, source.files)), None)
+    return next((folder for folder in _folders(name) if _complete(folder, source)), None)
+
+
+def place(data: str, known: Sequence[str]) -> tuple[Path, str]:
+    """The folder that `data` stands for, and what results call it.
+
+    Args:
+        data: one of `known`, which is downloaded where it is not there yet, or the path of a folder.
+        known: the data sets that the caller can read.
+
+    Raises:
+        DataError: neither, or a file that could not be downloaded.
+    """
+    if data in known:
+        return find(data) or get(data), data
+    folder = Path(data)
+    if not folder.is_dir():
+        raise _unknown(data, known)
+    return folder, folder.resolve().name
 
 
 def get(name: str, progress: bool = True) -> Path:
@@ -113,6 +141,11 @@ def missing(folder: Path, files: Iterable[str]) -> list[str]:
     return [file for file in files if not (folder / file).is_file() and not (folder / file.removesuffix(".gz")).is_file()]
 
 
+def _complete(folder: Path, source: Source) -> bool:
+    unpacked = bool(source.unpacked) and all((folder / file).is_file() for file in source.unpacked)
+    return unpacked or not missing(folder, source.files)
+
+
 def _folders(name: str) -> list[Path]:
     given = os.environ.get("LIFELONG_DATA")
     return ([Path(given) / name] if given else []) + [cache() / name]
@@ -120,5 +153,9 @@ def _folders(name: str) -> list[Path]:
 
 def _source(name: str) -> Source:
     if name not in SOURCES:
-        raise DataError(f"{name!r} is neither a known data set nor a folder; {nearest(name, ['embedded', *SOURCES])}")
+        raise _unknown(name, ["embedded", *SOURCES])
     return SOURCES[name]
+
+
+def _unknown(name: str, known: Iterable[str]) -> DataError:
+    return DataError(f"{name!r} is neither a known data set nor a folder; {nearest(name, known)}")

@@ -2,17 +2,20 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Literal
 
 import torch
 from torch import nn
 
+Initial = Literal["torch", "xavier"]
+
 
 @contextmanager
-def own_weights(module: nn.Module, seed: int) -> Iterator[None]:
+def own_weights(module: nn.Module, seed: int, initial: Initial = "torch") -> Iterator[None]:
     """Inside it, layers are added to the module; at its end their weights are drawn from the seed."""
     with torch.random.fork_rng(devices=[]):  # torch's layers draw as they are made
         yield
-    draw_like_torch(module, seed)
+    (draw_like_torch if initial == "torch" else draw_xavier)(module, seed)
 
 
 @torch.no_grad()
@@ -25,6 +28,16 @@ def draw_like_torch(module: nn.Module, seed: int) -> None:
             layer.weight.uniform_(-bound, bound, generator=generator)
             if layer.bias is not None:
                 layer.bias.uniform_(-bound, bound, generator=generator)
+
+
+@torch.no_grad()
+def draw_xavier(module: nn.Module, seed: int) -> None:
+    """Draws every Linear's weights as Glorot & Bengio 2010, uniform in +-sqrt(6 / (fan-in + fan-out)), and sets biases to 0."""
+    generator = torch.Generator().manual_seed(seed)
+    for layer in module.modules():
+        if isinstance(layer, nn.Linear):
+            nn.init.xavier_uniform_(layer.weight, generator=generator)
+            nn.init.zeros_(layer.bias)
 
 
 def blank_linear(width: int, rows: int, dtype: torch.dtype) -> nn.Linear:

@@ -1,6 +1,7 @@
 """Heads: output layers whose rows belong to classes by name, for the three scenarios."""
 
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import cast
 
@@ -8,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lifelong.errors import ScenarioError, nearest
-from lifelong.models.drawing import blank_linear
+from lifelong.models.drawing import Initial, blank_linear
 from lifelong.tasks import Name, Scenario
 
 
@@ -26,22 +27,25 @@ class Heads(nn.Module):
     """The output layer of a learner.
 
     One head for everything in the scenarios "class" (it grows as classes come) and "domain" (the names recur); one head per task in
-    "task". A new row's weights depend only on the seed, the head and the class's name, drawn as torch's Linear draws them, so the
-    order in which classes come does not matter.
+    "task". A new row's weights depend only on the seed, the head and the class's name, so the order in which classes come does not
+    matter.
 
     Args:
         width: size of the feature vectors.
         scenario: "task", "domain" or "class".
         seed: of the learner.
+        initial: how new rows are drawn, see `MLP`; the fan-out of "xavier" is the number of rows that the head began with.
     """
 
-    def __init__(self, width: int, scenario: Scenario, seed: int) -> None:
+    def __init__(self, width: int, scenario: Scenario, seed: int, initial: Initial = "torch") -> None:
         super().__init__()
-        self.width, self.scenario, self.seed = width, scenario, seed
+        self.width, self.scenario, self.seed, self.initial = width, scenario, seed, initial
+        self.first_rows: list[int] = []  # how many each head began with
         self.layers = nn.ModuleList()
         self.classes: list[list[Name]] = []
         self.names: list[str] = []  # the tasks that own the heads, in the scenario "task"
         self.dtype = torch.float32  # of the first head; later ones are like it
+        self.waiting: dict[Name, None] = {}  # declared classes that no task has brought yet, in the order of their outputs
         self.adopted: dict[Name, tuple[Tensor, Tensor]] = {}  # rows of an adopted classifier: weight (width,) and bias ()
 
     def admit(self, task: str, classes: Sequence[Name]) -> int:
@@ -60,6 +64,8 @@ class Heads(nn.Module):
         head = self.find(task)
         known = self.classes[head]
         fresh = [name for name in classes if name not in set(known)]
+        for name in classes:
+            self.waiting.pop(name, None)
         if fresh and self.scenario == "domain":
             raise ScenarioError(
                 f"task {task!r} brings the classes {fresh}, which are not among {known}: in the scenario 'domain' every task has "
@@ -68,6 +74,11 @@ class Heads(nn.Module):
         if fresh:
             self._extend(head, fresh)
         return head
+
+    def declare(self, classes: Sequence[Name]) -> None:
+        """Gives classes outputs before any task brings them: they compete in training, and are never predicted until then."""
+        self._add_head(classes)
+        self.waiting = dict.fromkeys(classes)
 
     def find(self, task: str | None) -> int:
         """The head of a task.
@@ -84,10 +95,10 @@ class Heads(nn.Module):
         return self.names.index(task)
 
     def knows(self, task: str, classes: Sequence[Name]) -> bool:
-        """Whether there is an output for every one of the task's classes."""
+        """Whether there is an output for every one of the task's classes, and a task brought it."""
         if self.scenario == "task":
             return task in self.names and set(classes) <= set(self.classes[self.find(task)])
-        return bool(self.layers) and set(classes) <= set(self.classes[0])
+        return bool(self.layers) and set(classes) <= set(self.classes[0]) - self.waiting.keys()
 
     def rows(self, head: int, classes: Sequence[Name]) -> Tensor:
         """int64 (len(classes),): the classes' rows in the head."""
@@ -95,6 +106,7 @@ class Heads(nn.Module):
         return torch.tensor([places[name] for name in classes], dtype=torch.int64)
 
     def _add_head(self, classes: Sequence[Name]) -> int:
+        self.first_rows.append(len(classes))
         self.layers.append(self._layer(len(self.layers), classes))
         self.classes.append(list(classes))
         return len(self.layers) - 1
@@ -116,19 +128,21 @@ class Heads(nn.Module):
     def _layer(self, head: int, classes: Sequence[Name]) -> nn.Linear:
         dtype = cast(nn.Linear, self.layers[0]).weight.dtype if self.layers else self.dtype
         layer = blank_linear(self.width, len(classes), dtype)
-        bound = self.width**-0.5
+        weight, bias = 2 * (self.width**-0.5,) if self.initial == "torch" else (math.sqrt(6 / (self.width + self.first_rows[head])), 0.0)
         with torch.no_grad():
             for row, name in enumerate(classes):
                 if name in self.adopted:
                     layer.weight[row], layer.bias[row] = self.adopted[name]
                     continue
                 generator = torch.Generator().manual_seed(seed_of(self.seed, "head", head, name))
-                layer.weight[row].uniform_(-bound, bound, generator=generator)
-                layer.bias[row].uniform_(-bound, bound, generator=generator)
+                layer.weight[row].uniform_(-weight, weight, generator=generator)
+                layer.bias[row].uniform_(-bias, bias, generator=generator)
         return layer
 
     def forward(self, features: Tensor, head: int | Tensor) -> Tensor:
         """Logits (N, C). With a head for each example (int64 (N,) on the CPU), rows of smaller heads end in -inf."""
+        if len(self.layers) == 1:
+            head = 0
         if isinstance(head, int):
             logits: Tensor = self.layers[head](features)
             return logits

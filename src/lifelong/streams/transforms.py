@@ -1,6 +1,6 @@
 """Pure functions from a batch of images to what the network gets; applied lazily, so that tasks share one set of images.
 
-All take uint8 images (N, channels, height, width), never change them, and give float32 in [0, 1] of the same shape.
+All take uint8 images (N, channels, height, width), never change them, and give float32 of the same shape; in [0, 1], but for Normalise.
 """
 
 import math
@@ -23,6 +23,25 @@ class Scale:
 
     def __call__(self, x: Tensor) -> Tensor:
         return x.to(torch.float32, copy=True).div_(255)
+
+
+@dataclass(frozen=True, slots=True)
+class Normalise:
+    """Scales, then subtracts a mean and divides by a standard deviation.
+
+    Args:
+        mean, deviation: one number a channel, where a pixel is 0 to 1.
+
+    >>> Normalise((0.5,), (0.25,))(torch.tensor([[[[0, 255]]]], dtype=torch.uint8)).flatten().tolist()
+    [-2.0, 2.0]
+    """
+
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+
+    def __call__(self, x: Tensor) -> Tensor:
+        mean, deviation = (torch.tensor(each, device=x.device).view(-1, 1, 1) for each in (self.mean, self.deviation))
+        return Scale()(x).sub_(mean).div_(deviation)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
