@@ -1,9 +1,10 @@
-"""Your own method, complete in 15 lines, beside fine-tuning and EWC; and saved and opened with the learner."""
+"""Your own method, complete in 15 lines, beside fine-tuning and EWC; saved and opened with the learner; and checked."""
 
 import tempfile
 from typing import ClassVar
 
 import lifelong as ll
+from lifelong.testing import check_method
 
 
 class Habit(ll.Method):
@@ -46,6 +47,9 @@ def main() -> None:
         learner.save(folder)
         again = ll.Learner.open(folder, methods=[Habit(), ll.methods.EWC()])  # a file can't bring code: it is you who gives it
         print(f"opened with {' and '.join(type(method).__name__ for method in again.methods)}, {again.kept_bytes():,} bytes kept")
+
+    # every check that the library's own methods pass; it raises where one fails, so this line alone is a test
+    print(check_method(Habit, off={"strength": 0}, margin=0.0, baseline=True, rigid=False))
 
 
 if __name__ == "__main__":

@@ -1,81 +1,27 @@
-"""What the conformance suite's checks are made of: cases, settings, and comparing learners bit for bit."""
+"""Learners that learn, die and are opened, compared bit for bit."""
 
-import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from conformance_data import image_tasks
 from lifelong.learner import Learner
 from lifelong.method import Method
-from lifelong.models import MLP, ConvNet
-from lifelong.optimizers import OptimizerFactory
-from lifelong.tasks import Scenario, Task
+from lifelong.tasks import Task
+from lifelong.testing.cases import Setting
+from lifelong.testing.requiring import ConformanceError, require
 
-SGD: OptimizerFactory = functools.partial(torch.optim.SGD, lr=0.05)
-MOMENTUM: OptimizerFactory = functools.partial(torch.optim.SGD, lr=0.02, momentum=0.9)
-ADAM: OptimizerFactory = functools.partial(torch.optim.Adam, lr=0.005)
-
-
-@dataclass(frozen=True)
-class Case:
-    """A method under test.
-
-    Attributes:
-        kind: its class.
-        arguments: at which what it does shows on the toys.
-        off: arguments that make it fine-tuning; None where it has no such setting.
-        margin: by how much its accuracy must beat fine-tuning's where fine-tuning forgets; None: it need not.
-        refuses: the scenario that it can't work in, and a part of the message that says so.
-        rereads: whether it may touch earlier tasks' own data, which then must be what it says that it keeps.
-        baseline: whether it is no paper's method, so that its docstring names none.
-    """
-
-    kind: type[Method]
-    arguments: dict[str, Any]
-    off: dict[str, Any] | None = None
-    margin: float | None = None
-    refuses: tuple[Scenario, str] | None = None
-    rereads: bool = False
-    baseline: bool = False
-
-    def make(self, **changes: Any) -> Method:
-        return self.kind(**{**self.arguments, **changes})
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What a method is tested with. Dropout and, in the convolutional network, batch norm are in it."""
-
-    network: str
-    optimizer: OptimizerFactory
-    scenario: Scenario
-
-    def model(self) -> nn.Module:
-        inner = MLP(64, [16]) if self.network == "mlp" else ConvNet(1, [4, 8])
-        return nn.Sequential(inner, nn.Dropout(0.2))
-
-    def learner(self, *methods: Method, seed: int = 0, **training: Any) -> Learner:
-        return Learner(self.model(), methods, self.scenario, optimizer=self.optimizer, batch_size=8, seed=seed, **training)
-
-    def tasks(self, count: int = 2) -> list[Task]:
-        return image_tasks(count, self.scenario)
-
-
-ROWS: tuple[tuple[str, str, OptimizerFactory, Scenario], ...] = (
-    ("mlp", "sgd", SGD, "task"),
-    ("mlp", "momentum", MOMENTUM, "domain"),
-    ("mlp", "adam", ADAM, "class"),
-    ("convnet", "sgd", SGD, "domain"),
-    ("convnet", "momentum", MOMENTUM, "class"),
-    ("convnet", "adam", ADAM, "task"),
-)
-SETTINGS = {f"{network}-{name}-{scenario}": Setting(network, optimizer, scenario) for network, name, optimizer, scenario in ROWS}
+IN_WORDS = {
+    "network": "the network",
+    "trained": "the trained parameters",
+    "dormant": "heads that are not trained",
+    "optimizer": "the optimizer's state",
+    "matrix": "the accuracies",
+    "order": "the order of examples",
+}
 
 
 def bits(learner: Learner) -> dict[str, Tensor]:
@@ -108,13 +54,27 @@ def differing(one: dict[str, Tensor], other: dict[str, Tensor]) -> list[str]:
     return sorted((one.keys() | other.keys()) - alike)
 
 
+def require_same(one: dict[str, Tensor], other: dict[str, Tensor], what: str) -> None:
+    """Raises ConformanceError unless both are the same bit for bit; `what` says which two they are."""
+    names = list(dict.fromkeys(_in_words(name) for name in differing(one, other)))
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    require(not names, f"{what} differ in {', '.join(names[:3])}{more}")
+
+
+def _in_words(name: str) -> str:
+    part, _, rest = name.partition("/")
+    return f"{part}'s {rest!r}" if part.startswith("method") else IN_WORDS.get(part, name)
+
+
 def learned(learner: Learner, tasks: Sequence[Task]) -> Learner:
+    """The learner, after it learned the tasks."""
     for task in tasks:
         learner.learn(task)
     return learner
 
 
 def opened(path: Path, setting: Setting, *methods: Method) -> Learner:
+    """A learner as another process opens it."""
     return Learner.open(path, model=setting.model(), methods=methods)
 
 
@@ -138,4 +98,4 @@ def die_at_checkpoint(learner: Learner, task: Task, path: Path, number: int, **s
             learner.learn(task, checkpoint=path, checkpoint_every=0, **settings)
         except Died:
             return
-    raise AssertionError(f"task {task.name!r} was learned before checkpoint {number}")
+    raise ConformanceError(f"task {task.name!r} was learned before checkpoint {number}")
