@@ -46,6 +46,18 @@ def test_lists_have_one_line_each(capsys: pytest.CaptureFixture[str], monkeypatc
         (["run", "demo", "--tasks", "0"], "lifelong: --tasks 0: expected 1 or more"),
         (["run", "demo", "--workers", "0"], "lifelong: --workers 0: expected 1 or more"),
         (["run", "demo", "--tasks", "9"], "lifelong: --tasks 9: the stream has only 5 tasks"),
+        (
+            ["run", "demo", "--check"],
+            "lifelong: --check: recipe 'demo' has no published numbers; run it without --check, or add them to it as [[published]]\n",
+        ),
+        (
+            ["run", "ewc-permuted", "--check", "--methods", "joint"],
+            "lifelong: --check: recipe 'ewc-permuted' has no published numbers of joint; leave out --methods, or name others\n",
+        ),
+        (
+            ["run", "ewc-permuted", "--check", "--tasks", "2"],
+            "lifelong: --check: published numbers are for the whole stream; leave out --tasks 2\n",
+        ),
         (["run", "demo", "--worker", "2"], "lifelong: Unknown option: --worker. Did you mean --workers?"),
         (["run"], "lifelong: "),
         (["list", "recipe"], 'lifelong: Invalid value "recipe"'),
@@ -118,6 +130,19 @@ def test_the_main_job_prints_a_table_writes_the_page_and_can_be_reported_again(t
     assert again.returncode == 0, again.stderr
     assert again.stdout.endswith("Page: runs/demo/report.html\n")
     assert page.read_text() == first
+
+    whole = ["run", "demo", "--set", "stream.tasks=2", *options[2:], "--methods", "finetune", "--out", "checked"]
+    bound = "published=[{method='finetune', measure='R[1,1]', value=%s, bound='least', source='an aim'}]"
+    passed = command(*whole, "--check", "--set", bound % "0.0")
+    assert passed.returncode == 0, passed.stderr
+    assert passed.stdout.splitlines()[-1] == "Check passed: 1 within"
+    outside = command(*whole, "--check", "--set", bound % "1.0")
+    assert outside.returncode == 1
+    assert outside.stderr.splitlines()[0] == "1 of 1 runs are finished already"
+    assert outside.stdout.splitlines()[-1] == "Check failed: 1 outside"
+    assert "≥ 100.0" in outside.stdout
+    assert command(*whole, "--set", bound % "1.0").returncode == 0
+    assert "published" not in command(*whole, "--tasks", "2", "--set", bound % "1.0").stdout
 
     failing = command("run", "demo", *options, "--set", "training.optimizer.lr=1e30", "--out", "failing", "--methods", "finetune")
     assert failing.returncode == 1

@@ -11,12 +11,12 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import lifelong as ll
-from conformance_data import image_tasks
 from lifelong.errors import MethodError, NonFiniteError, ScenarioError, TaskError, ThetaError
 from lifelong.learner import Learner
-from lifelong.methods import EWC, L2, Independent, Joint, OnlineEWC, Replay
+from lifelong.methods import DER, EWC, L2, MAS, SI, Independent, Joint, LwF, OnlineEWC, Replay
 from lifelong.models import MLP
 from lifelong.tasks import Examples, Task
+from lifelong.testing.data import image_tasks
 
 X = torch.zeros(4, 5)
 Y = [0, 1, 0, 1]
@@ -153,6 +153,13 @@ def test_wrong_words() -> None:
         (lambda: EWC(examples=0.5), "EWC: examples is 0.5; expected an integer >= 1"),  # type: ignore[arg-type]
         (lambda: OnlineEWC(decay=1.1), r"OnlineEWC: decay is 1.1; expected a number from 0 \(forget at once\) to 1 \(keep all\)"),
         (lambda: Independent(start="second"), "Independent: start is 'second'; expected 'first' or 'previous'"),  # type: ignore[arg-type]
+        (lambda: SI(damping=0), "SI: damping is 0; expected a number > 0, which bounds the importance of weights that hardly moved"),
+        (lambda: SI(nonnegative=False), "SI: nonnegative=False allows negative importances, .*; use step='additive'"),
+        (lambda: MAS(examples=-1), "MAS: examples is -1; expected an integer >= 0, or None for all of the task's"),
+        (lambda: LwF(temperature=0), "LwF: temperature is 0; expected a number > 0, where 1 leaves the answers as they are"),
+        (lambda: LwF(warm_up=-1), "LwF: warm_up is -1; expected a number of passes, an integer >= 0"),
+        (lambda: DER(replayed=0), "DER: replayed is 0; expected an integer >= 1, or None for as many as the batch has"),
+        (lambda: DER(beta=-1), "DER: beta is -1; expected a finite number >= 0, where 0 switches the method off"),
         (lambda: Replay(capacity=-1), "a memory's size is -1; expected an integer >= 0, where 0 keeps nothing"),
         (lambda: Replay(capacity=2.5), "a memory's size is 2.5; expected an integer >= 0"),  # type: ignore[arg-type]
         (lambda: Replay(policy="newest"), "a memory's policy is 'newest'; expected 'reservoir' or 'ring'"),  # type: ignore[arg-type]

@@ -1,3 +1,5 @@
+import base64
+import io
 import json
 import os
 import signal
@@ -12,7 +14,11 @@ import pytest
 from lifelong import recipe as recipes
 from lifelong.errors import RecipeError
 from lifelong.experiment import Experiment
+from lifelong.learner import Learner
+from lifelong.matrix import to_json
+from lifelong.report.png import SIGNATURE
 from lifelong.results import read_json, write_json
+from lifelong.worker import Request, work
 from lifelong.workers import Event
 
 TINY = """
@@ -83,7 +89,7 @@ def test_one_worker_and_two_give_the_same_numbers_and_the_schema_holds(tiny: Pat
     }
     assert together["environment"].keys() == {"lifelong", "torch", "python", "threads"}
     assert together["baselines"] == ["finetune"]
-    assert together["published"] == [{"method": "ewc", "measure": "R[2, 1]", "value": 0.9, "source": "a paper"}]
+    assert together["published"] == [{"method": "ewc", "measure": "R[2, 1]", "value": 0.9, "source": "a paper", "tolerance": 0.03}]
     finetune, ewc = together["runs"]
     for run in (finetune, ewc):
         assert run.keys() == {"method", "seed", "status", "config", "keeps", "matrix", "initial", "summary", "cost"}
@@ -164,6 +170,59 @@ def test_ctrl_c_saves_says_how_to_go_on_and_going_on_gives_the_same_numbers(tiny
     assert weights(tmp_path / "one") == weights(tmp_path / "two")
 
 
+CLASSES = "stream={name='split-mnist', scenario='class'}"
+
+
+def done_here(recipe: recipes.Recipe, out: Path, label: str, position: int = 0) -> tuple[dict[str, Any], Learner]:
+    """One run of an experiment in this process, of the seed at a position: its result and its learner."""
+    experiment = Experiment(recipe, out, 2)
+    run = [run for run in experiment.runs if run.label == label][position]
+    run.file.parent.mkdir(parents=True)
+    request = Request(recipe.model_dump(), label, run.seed, 2, str(run.file), run.config)
+    work(request, io.StringIO())
+    return read_json(run.file), Learner.open(run.file.with_suffix(""))
+
+
+def test_a_run_has_the_networks_and_outputs_that_the_recipe_says(tiny: Path, tmp_path: Path) -> None:
+    changes = [CLASSES, "training.steps=2", "methods.finetune.network.hidden=[5]"]
+    for outputs, operations in (("seen", ["add_classes"] * 2), ("all", ["declare_classes", *["add_classes"] * 2])):
+        recipe = recipes.load(tiny, [*changes, f"outputs={outputs}"])
+        result, learner = done_here(recipe, tmp_path / outputs, "finetune")
+        assert result["config"]["outputs"] == outputs
+        assert result["config"]["network"] == {"name": "mlp", "inputs": 784, "hidden": [5]}
+        assert result["cost"]["parameters"] == 784 * 5 + 5 + 5 * 4 + 4
+        assert [each["operation"] for each in learner.journal] == operations
+        assert learner.heads.classes == [[0, 1, 2, 3]]
+
+
+def test_a_run_tells_how_it_does_when_told_the_task(tiny: Path, tmp_path: Path) -> None:
+    recipe = recipes.load(tiny, [CLASSES, "training.steps=20"])
+    result, learner = done_here(recipe, tmp_path / "class", "finetune")
+    told = result["told"]
+    assert told.keys() == {"matrix", "initial", "summary"}
+    assert told["matrix"] == to_json(learner.told)["matrix"]
+    assert told["summary"].keys() == result["summary"].keys()
+    assert told["summary"]["accuracy"] >= result["summary"]["accuracy"]
+    assert "told" not in done_here(recipes.load(tiny, ["training.steps=2"]), tmp_path / "domain", "finetune")[0]
+
+
+def test_what_a_generator_draws_is_in_the_first_seeds_result(tiny: Path, tmp_path: Path) -> None:
+    changes = [CLASSES, "training.steps=2", "seeds=[4, 7]", "methods.generative-replay.generator={hidden=[8], latent=2}"]
+    recipe = recipes.load(tiny, changes)
+    result, _ = done_here(recipe, tmp_path / "first", "generative-replay")
+    (picture,) = result["pictures"]
+    assert picture["title"] == "What the generator draws after task 2"
+    assert base64.b64decode(picture["png"]).startswith(SIGNATURE)
+    assert done_here(recipe, tmp_path / "other", "generative-replay", position=1)[0]["pictures"] == []
+    assert done_here(recipe, tmp_path / "none", "finetune")[0]["pictures"] == []
+
+
+def test_outputs_of_all_classes_are_for_the_class_scenario(tiny: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        Experiment(recipes.load(tiny, ["outputs=all"]), tmp_path / "out")
+    assert str(caught.value) == ("outputs: 'all' is for streams of the scenario 'class', and 'permuted-mnist' has 'domain'; leave it out")
+
+
 def record(experiment: Experiment) -> None:
     """Writes the experiment's runs as if they had been done."""
     (experiment.out / "runs").mkdir(parents=True)
@@ -183,6 +242,7 @@ def test_nothing_is_left_to_do_when_every_run_is_finished(tiny: Path, tmp_path: 
     ("changes", "tasks", "message"),
     [
         (["methods.ewc.strength=7"], None, "in ewc, seed 0, methods.ewc.strength is 100.0 there and 7 now"),
+        (["methods.ewc.network.hidden=[5]"], None, "in ewc, seed 0, network.hidden is [16] there and [5] now"),
         (["training.batch_size=7"], None, "in ewc, seed 0, training.batch_size is 10 there and 7 now"),
         (["stream.seed=5", "seeds=[1]"], None, "in ewc, seed 0, stream.seed is null there and 5 now"),
         ([], 1, "in ewc, seed 0, tasks is 2 there and 1 now"),

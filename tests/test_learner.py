@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 import lifelong as ll
-from conformance_data import image_tasks
-from conformance_tools import Setting, bits, differing, learned
 from lifelong.errors import MethodError, ScenarioError, TaskError
 from lifelong.learner import Learner
 from lifelong.methods import EWC, Replay
@@ -20,6 +18,9 @@ from lifelong.models import MLP, ConvNet
 from lifelong.optimizers import OptimizerFactory
 from lifelong.streams import from_tasks
 from lifelong.tasks import Batch, Scenario, Stream, Task
+from lifelong.testing.cases import Setting
+from lifelong.testing.comparing import bits, differing, learned
+from lifelong.testing.data import image_tasks
 
 MOMENTUM: OptimizerFactory = functools.partial(torch.optim.SGD, lr=0.05, momentum=0.9)
 

@@ -10,14 +10,15 @@ import torch
 from torch import Tensor, nn
 
 import lifelong as ll
-from conformance_data import image_tasks
-from conformance_tools import ADAM, MOMENTUM, SGD, Setting, bits, die_at_checkpoint, differing, learned, opened
 from lifelong.errors import NonFiniteError, TaskError
 from lifelong.learner import Learner
 from lifelong.method import Method
 from lifelong.methods import EWC, Joint, Replay
 from lifelong.optimizers import OptimizerFactory
 from lifelong.tasks import Batch, Stream, Task
+from lifelong.testing.cases import ADAM, MOMENTUM, SGD, Setting
+from lifelong.testing.comparing import bits, die_at_checkpoint, differing, learned, opened
+from lifelong.testing.data import image_tasks
 
 
 class Breaking(Method):

@@ -183,6 +183,136 @@ def test_transforms_are_applied_before_keeping() -> None:
     assert torch.equal(memory.x[:, 0] * 4, memory.y.float())
 
 
+# What is offered in every step
+
+
+def logits_of(x: Tensor, columns: int) -> Tensor:
+    """What a network might say of numbered inputs (N, 1): other values for each, told apart."""
+    return x + torch.arange(columns) / 100
+
+
+def offered(capacity: int, sizes: Sequence[Sequence[int]], seed: int = 0, columns: Sequence[int] = ()) -> Memory:
+    """A reservoir that was offered batches of so many numbered examples, task after task; task t has `columns[t]` outputs and head t."""
+    memory, generator, start = Memory(capacity, "reservoir"), seeded(seed), 0
+    for t, batches in enumerate(sizes):
+        for size in batches:
+            batch = Batch(numbered(start, size).x, torch.arange(start, start + size), t)
+            memory.offer(batch, generator, logits_of(batch.x, columns[t] if columns else 3))
+            start += size
+        memory.end_task()
+    return memory
+
+
+@given(
+    st.integers(1, 12),
+    st.lists(st.lists(st.integers(1, 9), min_size=1, max_size=5), min_size=1, max_size=4),
+    st.integers(0, 9),
+    st.lists(st.integers(1, 6), min_size=4, max_size=4),
+)
+@settings(deadline=None, max_examples=100)
+def test_what_was_offered_in_batches_of_any_size(capacity: int, sizes: list[list[int]], seed: int, columns: list[int]) -> None:
+    """Full as soon as it can be, nothing twice, and everything in a slot belongs to one example, logits and all."""
+    memory = offered(capacity, sizes, seed, columns)
+    total = sum(map(sum, sizes))
+    assert memory.counts[:3].tolist() == [min(capacity, total), total, len(sizes)]
+    assert len(set(held(memory))) == len(memory)
+    assert len(memory.x) == len(memory.logits) == capacity
+    assert_consistent(memory, [sum(batches) for batches in sizes])
+    assert torch.equal(memory.head, memory.task)
+    known = torch.tensor(columns)[memory.task[: len(memory)]]
+    beyond = torch.arange(memory.logits.shape[1]) >= known[:, None]
+    kept, expected = memory.logits[: len(memory)], logits_of(memory.x[: len(memory)], memory.logits.shape[1])
+    assert torch.equal(kept.isnan(), beyond)
+    assert torch.equal(kept[~beyond], expected[~beyond])
+    assert memory.contents.complete is not bool(beyond.any())
+    assert memory.contents.earlier.tolist() == list(range(len(memory))), "all tasks have ended"
+
+
+@pytest.mark.parametrize("block", [4, 4096])
+def test_inclusion_is_uniform_whatever_the_batches(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """1,000 memories of 5 among 30 examples in steps of 1, 7, 2, ..: the statistic of the test above, above 80 one in 10^6."""
+    monkeypatch.setattr("lifelong.memory.BLOCK", block)
+    memories, p = 1000, 5 / 30
+    counts = torch.zeros(30)
+    for seed in range(memories):
+        counts[held(offered(5, [[1, 7, 2], [3, 11], [6]], seed))] += 1
+    statistic = float(((counts - memories * p) ** 2 / (memories * p * (1 - p))).sum()) * 29 / 30
+    assert 5 < statistic < 80
+
+
+@pytest.mark.parametrize("block", [1, 7, 4096])
+def test_steps_of_one_example_keep_what_one_step_of_all_keeps(block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Algorithm R looks at one example after the other, so that of two that took the same slot the later stays."""
+    monkeypatch.setattr("lifelong.memory.BLOCK", block)
+    for seed in range(10):
+        one, some, all_at_once = (offered(4, sizes, seed) for sizes in ([[1] * 40], [[13, 1, 26]], [[40]]))
+        assert held(one) == held(some) == held(all_at_once)
+        assert torch.equal(one.logits, all_at_once.logits)
+
+
+def test_slots_are_drawn_anew_for_every_example_and_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Example n replaces another with probability capacity / (n + 1), and any slot alike, on both sides of a block's end."""
+    monkeypatch.setattr("lifelong.memory.BLOCK", 8)
+    replaced, slots, seeds = torch.zeros(24), torch.zeros(4), 200
+    for seed in range(seeds):
+        memory = offered(4, [[4]], seed)
+        for n in range(4, 24):
+            before = held(memory)
+            memory.offer(Batch(numbered(n, 1).x, torch.tensor([n])), seeded(), torch.zeros(1, 3))
+            changed = [slot for slot, (a, b) in enumerate(zip(before, held(memory), strict=True)) if a != b]
+            assert len(changed) <= 1
+            replaced[n] += len(changed)
+            slots[changed] += 1
+    p = 4 / torch.arange(5, 25)
+    deviations = (replaced[4:] - seeds * p) / (seeds * p * (1 - p)).sqrt()
+    assert float(deviations.square().sum()) < 60  # chi-square of 20: one in 10^5
+    assert float(((slots - slots.mean()) ** 2 / slots.mean()).sum()) < 25  # chi-square of 3: one in 10^5
+
+
+def test_earlier_examples_are_those_of_tasks_that_ended() -> None:
+    memory, generator = Memory(100, "reservoir"), seeded()
+    assert memory.contents.earlier.tolist() == []
+    for start in (0, 10):
+        batch = Batch(numbered(start, 10).x, torch.arange(start, start + 10))
+        memory.offer(batch, generator, logits_of(batch.x, 2))
+        assert memory.y[memory.contents.earlier].tolist() == list(range(start))
+        memory.end_task()
+        assert memory.y[memory.contents.earlier].tolist() == list(range(start + 10))
+
+
+def test_examples_are_taken_by_slot() -> None:
+    memory = offered(20, [[4], [6]])
+    taken = memory.take(torch.tensor([7, 0, 7]))
+    assert (taken.x[:, 0].tolist(), taken.y.tolist()) == ([7, 0, 7], [7, 0, 7])
+    assert isinstance(taken.head, Tensor)
+    assert taken.head.tolist() == [1, 0, 1]
+    assert taken.weight is None
+    taken.x.zero_()
+    assert memory.x[7, 0] == 7, "a copy"
+    assert offered(20, [[4]]).take(torch.tensor([3])).head == 0, "one head for all"
+
+
+def test_heads_and_logits_of_a_batch_of_several_heads() -> None:
+    batch = Batch(numbered(0, 6).x, torch.arange(6), torch.tensor([0, 1, 0, 1, 0, 1]))
+    memory = Memory(10, "reservoir")
+    said = logits_of(batch.x, 3)
+    said[::2, 2] = -torch.inf  # head 0 has only two outputs
+    memory.offer(batch, seeded(), said)
+    assert memory.head[:6].tolist() == [0, 1, 0, 1, 0, 1]
+    assert torch.equal(memory.logits[:6], said)
+
+
+def test_offering_does_not_change_what_is_offered() -> None:
+    batch = Batch(numbered(0, 6).x, torch.arange(6))
+    said = logits_of(batch.x, 3)
+    memory = Memory(4, "reservoir")
+    memory.offer(batch, seeded(), said)
+    memory.x.zero_()
+    memory.logits.zero_()
+    assert batch.x[:, 0].tolist() == [0, 1, 2, 3, 4, 5]
+    assert torch.equal(said, logits_of(batch.x, 3))
+
+
 # What is drawn
 
 

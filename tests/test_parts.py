@@ -25,9 +25,15 @@ def test_a_recipes_parts_become_objects() -> None:
 
 
 def test_a_network_is_drawn_from_the_runs_seed() -> None:
-    first, again, other = (nn.utils.parameters_to_vector(parts.network_of(demo(), seed).parameters()) for seed in (0, 0, 1))
+    first, again, other = (nn.utils.parameters_to_vector(parts.network_of(demo(), seed, "ewc").parameters()) for seed in (0, 0, 1))
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+
+
+def test_a_methods_own_network() -> None:
+    chosen = demo("methods.ewc.network.hidden=[7]")
+    assert sum(p.numel() for p in parts.network_of(chosen, 0, "ewc").parameters()) == 784 * 7 + 7
+    assert sum(p.numel() for p in parts.network_of(chosen, 0, "finetune").parameters()) > 784 * 7 + 7
 
 
 def test_a_stream_is_the_same_for_every_seed_unless_the_recipe_says_run() -> None:
@@ -51,8 +57,8 @@ def test_optimizer_and_scheduler() -> None:
 
 def build(chosen: recipe.Recipe) -> None:
     parts.stream_of(chosen, 0)
-    parts.network_of(chosen, 0)
     for label in chosen.methods:
+        parts.network_of(chosen, 0, label)
         parts.optimizer_of(chosen.training_of(label))
         parts.scheduler_of(chosen.training_of(label))
         parts.methods_of(chosen, label)
@@ -66,6 +72,8 @@ def build(chosen: recipe.Recipe) -> None:
         ("stream.tasks=0", "stream: tasks is 0; expected 1 or more"),
         ("stream.data=mnits", "stream: 'mnits' is neither a known data set nor a folder; did you mean 'mnist'?"),
         ("network.name=mpl", "network.name: unknown name 'mpl'; did you mean 'mlp'?"),
+        ("methods.ewc.network.name=mpl", "methods.ewc.network.name: unknown name 'mpl'; did you mean 'mlp'?"),
+        ("methods.ewc.network.hiden=[3]", "methods.ewc.network.hiden: unknown argument; did you mean 'hidden'?"),
         ("network.hiden=[3]", "network.hiden: unknown argument; did you mean 'hidden'?"),
         ("network={name='convnet', width=3}", "network.width: unknown argument; Known: channels, maps"),
         ("network.hidden=wide", "network: "),

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from lifelong.errors import MethodError, NonFiniteError
 from lifelong.learner import Learner
 from lifelong.method import Method
-from lifelong.methods import EWC, L2, OnlineEWC
+from lifelong.methods import EWC, L2, MAS, SI, OnlineEWC
 from lifelong.models import MLP
 from lifelong.quadratic import QuadraticPenalty, Step
 from lifelong.tasks import Batch, Task
@@ -251,7 +251,7 @@ def test_the_additive_step_diverges_where_the_implicit_one_is_stable() -> None:
         learned("additive")
 
 
-@pytest.mark.parametrize("method", [EWC, L2, OnlineEWC])
+@pytest.mark.parametrize("method", [EWC, L2, MAS, OnlineEWC, SI])
 @pytest.mark.parametrize("strength", [1e0, 1e5, 1e15, 1e30, 1e38, 1e39, 1e45, 1e300])
 def test_every_strength_is_finite(method: Callable[..., Method], strength: float) -> None:
     learner = Learner(MLP(FEATURES, [8]), [method(strength=strength)], scenario="domain", epochs=3)

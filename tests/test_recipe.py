@@ -83,6 +83,21 @@ def test_another_optimizer_drops_the_arguments_of_the_first(small: Path) -> None
     assert recipe.training_of("finetune").optimizer.model_dump() == {"name": "SGD", "lr": 0.5}
 
 
+def test_a_method_has_a_network_of_its_own(small: Path) -> None:
+    """What its table changes; another network drops the arguments of the recipe's."""
+    recipe = recipes.load(small, ["network.hidden=[50]", "methods.ewc.network.hidden=[5]", "methods.finetune.network={name='convnet'}"])
+    assert recipe.network_of("ewc").model_dump() == {"name": "mlp", "inputs": 784, "hidden": [5]}
+    assert recipe.network_of("finetune").model_dump() == {"name": "convnet"}
+    assert recipe.network.arguments == {"inputs": 784, "hidden": [50]}
+    assert recipe.methods["ewc"].arguments == {"strength": 5.0}
+    assert recipes.load(small).network_of("ewc").model_dump() == {"name": "mlp", "inputs": 784}
+
+
+def test_outputs_are_those_seen_unless_the_recipe_says_all(small: Path) -> None:
+    assert recipes.load(small).outputs == "seen"
+    assert recipes.load(small, ["outputs=all"]).outputs == "all"
+
+
 def test_methods_are_chosen_in_the_recipes_order() -> None:
     chosen = recipes.only(recipes.load("ewc-permuted"), ["joint", "ewc"])
     assert list(chosen.methods) == ["ewc", "joint"]
@@ -98,7 +113,7 @@ def test_a_method_that_the_recipe_does_not_have(small: Path) -> None:
 
 
 def test_an_unknown_recipe_names_the_nearest() -> None:
-    assert refusal("demmo").startswith("unknown recipe 'demmo'; did you mean 'demo'? Known: demo, ewc-permuted")
+    assert refusal("demmo").startswith(f"unknown recipe 'demmo'; did you mean 'demo'? Known: {', '.join(recipes.names()[:2])}")
 
 
 def test_a_missing_file(tmp_path: Path) -> None:
@@ -125,6 +140,22 @@ def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
         ("published=[{method='ewc', measure='accuracy', value=1, sorce='x'}]", "published.0.sorce: unknown key; did you mean 'source'?"),
         ("published=[{method='ewc', measure='R[0,1]', value=1, source='x'}]", "published.0.measure: string should match pattern"),
         (
+            "published=[{method='ewc', measure='told.acc', value=1, source='x'}]",
+            "published.0.measure: string should match pattern",
+        ),
+        (
+            "published=[{method='ewc', measure='accuracy', value=1, source='x', bound='above'}]",
+            "published.0.bound: input should be 'least'",
+        ),
+        (
+            "published=[{method='ewc', measure='accuracy', value=1, source='x', bound='most', tolerance=0.1}]",
+            "published.0: a bound has no tolerance; leave out tolerance = 0.1 or bound = 'most'",
+        ),
+        ("outputs=known", "outputs: input should be 'seen' or 'all', got 'known'"),
+        ("methods.ewc.network=3", "methods.ewc.network: input should be a valid dictionary, got 3"),
+        ("methods.ewc.network.name=3", "methods.ewc.network.name: input should be a valid string, got 3"),
+        ("tolerance=-1", "tolerance: input should be greater than or equal to 0, got -1"),
+        (
             "published=[{method='ewcc', measure='accuracy', value=1, source='x'}]",
             "published.0.method: no method 'ewcc' in this recipe; did you",
         ),
@@ -132,6 +163,20 @@ def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_is_told_with_its_path(small: Path, change: str, message: str) -> None:
     assert message in refusal(small, change)
+
+
+def test_every_published_number_has_a_tolerance_unless_it_is_a_bound(small: Path) -> None:
+    numbers = [
+        "{value=0.9}",
+        "{value=0.9, spread=0.004}",
+        "{value=0.9, spread=0.04}",
+        "{value=0.9, spread=0.04, tolerance=0.01}",
+        "{value=0.9, bound='least'}",
+    ]
+    told = [number.replace("}", ", method='ewc', measure='told.R[2,1]', source='x'}") for number in numbers]
+    change = f"published=[{', '.join(told)}]"
+    assert [number.tolerance for number in recipes.load(small, [change]).published] == [0.03, 0.03, 0.1, 0.01, None]
+    assert [number.tolerance for number in recipes.load(small, [change, "tolerance=0.05"]).published] == [0.05, 0.05, 0.1, 0.01, None]
 
 
 def test_everything_wrong_is_told_at_once(small: Path) -> None:

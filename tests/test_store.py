@@ -457,7 +457,7 @@ def test_every_method_goes_on_in_the_middle_of_a_task(tmp_path: Path, name: str,
 def test_the_manifest_is_for_people_to_read(tmp_path: Path) -> None:
     learned(mlp(), [EWC(examples=5)]).save(tmp_path)
     manifest = json.loads((tmp_path / "manifest.json").read_bytes())
-    assert manifest["model"] == {"name": "mlp", "kind": "MLP", "arguments": {"inputs": 4, "hidden": [6, 5], "seed": 3}}
+    assert manifest["model"] == {"name": "mlp", "kind": "MLP", "arguments": {"inputs": 4, "hidden": [6, 5], "initial": "torch", "seed": 3}}
     assert manifest["training"]["optimizer"] == {"name": "Adam", "arguments": {"lr": 0.01, "betas": [0.8, 0.99]}}
     assert manifest["tasks"] == ["task 0", "task 1"]
     assert {"method-0-ewc", "network", "random"} <= manifest["files"].keys()

@@ -264,6 +264,48 @@ def test_reading_a_dataset_leaves_torchs_random_numbers_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def weighted(size: int, weight: Tensor | None, head: int | Tensor = 0, seed: int = 0) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    return Batch(torch.randn(size, 3, generator=generator), torch.randint(4, (size,), generator=generator), head, weight)
+
+
+@pytest.mark.parametrize("given", [(None, None), (True, None), (None, True), (True, True)])
+def test_joined_batches_count_by_their_number_of_examples(given: tuple[bool | None, bool | None]) -> None:
+    """With any losses of the examples, the joined one is the mean of the parts' own, weighted by their lengths."""
+    parts = [weighted(size, torch.rand(size) if has else None, seed=size) for size, has in zip((5, 2), given, strict=True)]
+    joined = parts[0].joined(parts[1])
+    assert torch.equal(joined.x, torch.cat([part.x for part in parts]))
+    assert torch.equal(joined.y, torch.cat([part.y for part in parts]))
+    losses = torch.rand(7)
+    own = [
+        float(part_losses.mean() if part.weight is None else part_losses @ part.weight)
+        for part, part_losses in zip(parts, torch.split(losses, [5, 2]), strict=True)
+    ]
+    total = float(losses.mean() if joined.weight is None else losses @ joined.weight)
+    assert total == pytest.approx((5 * own[0] + 2 * own[1]) / 7, rel=1e-5)
+    assert (joined.weight is None) is (given == (None, None))
+
+
+def test_joining_three_batches_does_not_depend_on_the_order_of_joining() -> None:
+    a, b, c = weighted(4, torch.rand(4)), weighted(3, None, 1), weighted(2, torch.rand(2), torch.tensor([0, 2]))
+    one, other = a.joined(b).joined(c), a.joined(b.joined(c))
+    assert one.weight is not None
+    assert other.weight is not None
+    assert torch.allclose(one.weight, other.weight)
+    assert isinstance(one.head, Tensor)
+    assert one.head.tolist() == [0, 0, 0, 0, 1, 1, 1, 0, 2]
+
+
+def test_joining_changes_neither_batch() -> None:
+    weights = torch.rand(4), torch.rand(3)
+    a, b = (weighted(len(weight), weight.clone()) for weight in weights)
+    a.joined(b)
+    assert a.weight is not None
+    assert b.weight is not None
+    assert torch.equal(a.weight, weights[0])
+    assert torch.equal(b.weight, weights[1])
+
+
 def test_a_batch_has_a_length() -> None:
     assert len(Batch(X, torch.zeros(6, dtype=torch.int64))) == 6
 

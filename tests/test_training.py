@@ -122,6 +122,73 @@ def test_what_moments_return_is_handed_on() -> None:
     assert sizes == [120, 120, 120]
 
 
+class Weighing(Method):
+    """Gives a batch weights."""
+
+    def __init__(self, weigh: Callable[[int], Tensor | None]) -> None:
+        super().__init__()
+        self.weigh = weigh
+
+    def mix(self, learner: Learner, batch: Batch) -> Batch:
+        return Batch(batch.x, batch.y, batch.head, self.weigh(len(batch)))
+
+
+class Losses(Method):
+    """Compares the loss with the formula."""
+
+    def __init__(self, seen: list[float]) -> None:
+        super().__init__()
+        self.seen = seen
+
+    def __deepcopy__(self, memo: object) -> "Losses":
+        return type(self)(self.seen)
+
+    def loss(self, learner: Learner, batch: Batch, output: Tensor, loss: Tensor) -> Tensor:
+        assert batch.weight is not None
+        each = -output.log_softmax(1)[torch.arange(len(batch)), batch.y]
+        assert torch.allclose(loss, (each * batch.weight).sum(), rtol=1e-5)
+        self.seen.append(loss.item())
+        return loss
+
+
+@pytest.mark.parametrize("scenario", ["class", "task"])
+def test_the_loss_is_the_weighted_sum(scenario: Any) -> None:
+    seen: list[float] = []
+    learner = Learner(MLP(FEATURES, [4]), [Replay(capacity=20), Weighing(lambda n: torch.arange(n) / n), Losses(seen)], scenario)
+    for t in range(2):
+        learner.learn(blobs(str(t), seed=t, classes=[3 * t, 3 * t + 1]))
+    assert len(seen) == 4
+
+
+def test_without_weights_the_loss_is_the_mean_bit_for_bit() -> None:
+    """And equal weights give it up to rounding."""
+
+    def trained(*methods: Method) -> Tensor:
+        learner = Learner(MLP(FEATURES, [4]), methods, batch_size=16)
+        learner.learn(blobs(), epochs=3)
+        return learner.theta.value
+
+    assert torch.equal(trained(Weighing(lambda n: None)), trained())
+    assert torch.allclose(trained(Weighing(lambda n: torch.full((n,), 1 / n))), trained(), atol=1e-6)
+    assert not torch.allclose(trained(Weighing(lambda n: torch.full((n,), 2 / n))), trained(), atol=1e-3)
+
+
+def test_examples_of_weight_0_are_not_learned() -> None:
+    """The first half alone, bit for bit up to the order in which a sum rounds."""
+    task = blobs(size=40)
+
+    class FirstHalf(Method):
+        def mix(self, learner: Learner, batch: Batch) -> Batch:
+            half = len(batch) // 2
+            return Batch(batch.x[:half], batch.y[:half])
+
+    half = Weighing(lambda n: torch.cat([torch.full((n // 2,), 2 / n), torch.zeros(n - n // 2)]))
+    learners = [Learner(MLP(FEATURES, [4]), [method], batch_size=20) for method in (half, FirstHalf())]
+    for learner in learners:
+        learner.learn(task)
+    assert torch.allclose(learners[0].theta.value, learners[1].theta.value, atol=1e-6)
+
+
 def test_edits_happen_before_the_step_and_without_recording() -> None:
     grads = []
 
@@ -283,6 +350,39 @@ def test_float16_scales_the_loss(optimizer: Any) -> None:
     assert torch.allclose(got["float16"], got["float32"], atol=0.02)
 
 
+def test_weights_lose_no_precision_to_autocast() -> None:
+    """The losses are summed in float32, as their mean is: a sum in bfloat16 would have three digits."""
+    losses: list[Tensor] = []
+
+    class Sees(Method):
+        def loss(self, learner: Learner, batch: Batch, output: Tensor, loss: Tensor) -> Tensor:
+            losses.append(loss.detach())
+            return loss
+
+    for methods in ([Sees()], [Weighing(lambda n: torch.full((n,), 1 / n)), Sees()]):
+        Learner(MLP(FEATURES, [4]), methods, batch_size=60, precision="bfloat16").learn(blobs())
+    assert {loss.dtype for loss in losses} == {torch.float32}
+    assert torch.allclose(losses[0], losses[1], rtol=1e-6)
+
+
+def test_a_gradient_that_overflows_reaches_no_method() -> None:
+    """float16 skips such a step; what a method would remember of it, infinity times nothing, would never go away."""
+    finite: list[bool] = []
+    moved: list[bool] = []
+    before: list[Tensor] = []
+
+    def edit(learner: Learner) -> None:
+        finite.append(bool(learner.theta.gradient.isfinite().all()))
+        before.append(learner.theta.value.clone())
+
+    steps = [EditGradient(edit), AfterStep(lambda learner: moved.append(not torch.equal(before[-1], learner.theta.value)))]
+    learner = Learner(MLP(FEATURES, [4]), steps, precision="float16", batch_size=10, optimizer=sgd(1e-5))
+    learner.learn(blobs(transform=lambda x: 300 * x), epochs=5)
+    assert all(finite)
+    assert not all(moved), "the first scaled losses overflow"
+    assert any(moved)
+
+
 # Losses that are not finite
 
 
@@ -294,7 +394,7 @@ def make(*methods: Method, **settings: Any) -> Learner:
 @pytest.mark.parametrize("evaluate", [True, False])
 def test_training_that_diverges_never_happened(reset: bool, evaluate: bool) -> None:
     def methods() -> list[Method]:
-        return [EWC(strength=1.0, labels="sampled"), Replay(capacity=20)]
+        return [EWC(strength=1e-25, labels="sampled"), Replay(capacity=20)]  # a pull too weak to hold what diverges
 
     def learned(diverges: bool) -> Learner:
         learner = make(*methods(), reset_optimizer=reset, epochs=3)

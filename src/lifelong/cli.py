@@ -28,6 +28,7 @@ def run(
     workers: int | None = None,
     set_: Annotated[list[str] | None, Parameter(name="--set", negative="", allow_leading_hyphen=True)] = None,
     fresh: Annotated[bool, Parameter(negative="")] = False,
+    check: Annotated[bool, Parameter(negative="")] = False,
 ) -> int:
     """Train every method of a recipe on its stream with several seeds; the same command again goes on where it was.
 
@@ -40,10 +41,11 @@ def run(
         workers: Processes at once; as many as there are cores, at most 8, when not given.
         set_: A setting of the recipe, as in methods.ewc.strength=10; can be given several times.
         fresh: Start over: delete the folder's earlier runs.
+        check: Exit with 1 unless every number is within the recipe's tolerance of the published one.
     """
     from lifelong import experiment as experiments
     from lifelong import recipe as recipes
-    from lifelong.report import print_summary, write_page
+    from lifelong.report import print_check, print_summary, write_page
     from lifelong.watch import Watch
 
     for name, value in (("tasks", tasks), ("workers", workers)):
@@ -52,6 +54,11 @@ def run(
     chosen = recipes.load(recipe, [*(set_ or []), *([] if seeds is None else [f"seeds={_seeds(seeds)}"])])
     if methods is not None:
         chosen = recipes.only(chosen, [label.strip() for label in methods.split(",")])
+    if tasks is not None:
+        # The published numbers are for the whole stream.
+        chosen = chosen.model_copy(update={"published": []})
+    if check and not chosen.published:
+        raise errors.RecipeError(f"--check: {_no_published(recipe, tasks, methods)}")
     folder = Path("runs") / chosen.name if out is None else out
     folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     experiment = experiments.Experiment(chosen, folder, tasks)
@@ -73,7 +80,8 @@ def run(
     failed = [run for run in results["runs"] if run["status"] == "failed"]
     for failure in failed:
         print(f"failed: {failure['method']}, seed {failure['seed']}: {failure['error']}", file=sys.stderr)
-    return 1 if failed else 0
+    passed = not check or print_check(results, Console())
+    return 1 if failed or not passed else 0
 
 
 @app.command(name="list")
@@ -137,6 +145,15 @@ def _seeds(text: str) -> str:
     if not numbers or not all(number.isdecimal() for number in numbers):
         raise errors.RecipeError(f"--seeds {text!r}: expected a number of seeds, as in 5, or the seeds, as in 0,3")
     return numbers[0] if "," not in text else f"[{', '.join(numbers)}]"
+
+
+def _no_published(recipe: str, tasks: int | None, methods: str | None) -> str:
+    """Why there is nothing to check."""
+    if tasks is not None:
+        return f"published numbers are for the whole stream; leave out --tasks {tasks}"
+    if methods is not None:
+        return f"recipe {recipe!r} has no published numbers of {methods}; leave out --methods, or name others"
+    return f"recipe {recipe!r} has no published numbers; run it without --check, or add them to it as [[published]]"
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

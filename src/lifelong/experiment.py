@@ -27,7 +27,7 @@ from lifelong.results import SCHEMA, Json, difference, in_order, read_json, runs
 from lifelong.workers import Event, Job, Workers
 
 BASELINES = ("finetune", "joint", "independent", "replay")  # methods that keep a comparison honest
-SHARED = ("stream", "network", "training", "tasks")  # the settings that all runs of an experiment have in common
+SHARED = ("stream", "outputs", "training", "tasks")  # the settings that all runs of an experiment have in common
 MOST_WORKERS = 8  # without --workers; each holds the data and torch in memory
 
 
@@ -67,8 +67,12 @@ class Experiment:
         self.recipe, self.out, self.tasks = recipe, out, tasks
         self.seeds = recipe.seed_list()
         self.stream = parts.stream_of(recipe, self.seeds[0], tasks)
+        if recipe.outputs == "all" and self.stream.scenario != "class":
+            raise RecipeError(
+                f"outputs: 'all' is for streams of the scenario 'class', and {self.stream.name!r} has {self.stream.scenario!r}; "
+                "leave it out"
+            )
         self.task_names = self._task_names()
-        parts.network_of(recipe, self.seeds[0])
         self.runs = [
             Run(label, seed, self._config(label), out / "runs" / f"{label}-{seed}.json") for label in recipe.methods for seed in self.seeds
         ]
@@ -144,11 +148,13 @@ class Experiment:
         where = f"methods.{label}.training" if self.recipe.methods[label].training else "training"
         parts.optimizer_of(training, where)
         parts.scheduler_of(training, where)
+        parts.network_of(self.recipe, self.seeds[0], label)
         methods = parts.methods_of(self.recipe, label)
         return {
             "stream": self.recipe.stream.model_dump(),
             "tasks": len(self.stream),
-            "network": self.recipe.network.model_dump(),
+            "network": self.recipe.network_of(label).model_dump(),
+            "outputs": self.recipe.outputs,
             "training": training.model_dump(exclude={"epochs"} if training.steps else {"steps"}),
             "methods": {name: method.arguments() for name, method in methods.items()},
         }

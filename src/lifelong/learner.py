@@ -27,6 +27,8 @@ from lifelong.tasks import Batch, Examples, Name, Scenario, Stream, Task
 from lifelong.theta import Theta
 from lifelong.training import Precision, Run, Training
 
+NOTHING_LEARNED = "this learner has not learned anything yet, so it has no head; call learn(task) first"
+
 
 @dataclass
 class Cost:
@@ -46,6 +48,8 @@ class Learner:
         methods: what is done against forgetting, in order; none is fine-tuning. They are copied, too.
         scenario: what is known at test time: "class" (which of all classes so far), "domain" (the same classes in every task) or
             "task" (which task it is: one head each).
+        classes: for the scenario "class": names that have outputs from the start, and so compete in training before a task brings them, as
+            in protocols that know all classes beforehand. They are never predicted before. (): an output comes with its task.
         optimizer, epochs, steps, batch_size, scheduler, clip_norm, precision, reset_optimizer, workers: see `Training`.
         seed: of the order of examples, of memories, of sampled labels, of dropout and of new rows of the head. Not of the model's
             weights, which are taken as they are; the models of `ll.models` have a seed of their own.
@@ -55,7 +59,10 @@ class Learner:
         theta: the parameters that are being trained, as one vector.
         tasks: names of the learned tasks, in order.
         matrix: R, as far as it was measured.
+        told: R where prediction is told the task, so that only its own classes compete; in the scenario "class" only.
         cost: seconds of training and evaluation, and steps.
+        features: the current batch's (N, F), for `Method.loss`; None outside of it.
+        fresh: how many of the current batch's examples, its first ones, are the task's own, not added by a method.
 
     >>> task = Task("sign", train=(torch.tensor([[-1.0], [1.0]]), ["minus", "plus"]))
     >>> learner = Learner(nn.Linear(1, 4), epochs=50)
@@ -70,6 +77,7 @@ class Learner:
         methods: Sequence[Method] = (),
         scenario: Scenario = "class",
         *,
+        classes: Sequence[Name] = (),
         optimizer: OptimizerFactory = DEFAULT,
         epochs: int = 1,
         steps: int | None = None,
@@ -88,6 +96,8 @@ class Learner:
             raise ScenarioError("an adopted classifier has one head for all its classes; use scenario='class' or 'domain'")
         if not isinstance(model, nn.Module):
             raise TypeError(f"model is {model!r}; expected a torch module from inputs to features, as in MLP(784, [100, 100])")
+        if classes and (scenario != "class" or isinstance(model, Adopted)):
+            raise ScenarioError("classes declares outputs for the scenario 'class' and a network that was not adopted; leave it out")
         check_methods(methods)
         seed = int(seed)  # numpy's integers are another word to `seed_of`, and no JSON
         self.scenario: Scenario = scenario
@@ -99,7 +109,10 @@ class Learner:
         self.dormant: dict[str, dict[str, Tensor]] = {}
         self.tasks: list[str] = []
         self.journal: list[dict[str, Any]] = []
+        if classes:
+            self.journal.append({"operation": "declare_classes", "task": "", "classes": list(reading.unique("declared", classes))})
         self.matrix: Matrix = empty_matrix()
+        self.told: Matrix = empty_matrix()
         self.watched: list[dict[str, Any]] = []
         self.cost = Cost()
         self.order = torch.Generator().manual_seed(seed_of(seed, "order"))
@@ -108,6 +121,9 @@ class Learner:
         self._network: Network | None = None
         self._initial: dict[str, Tensor] | None = None
         self._run: Run | None = None
+        self._task_training: Training | None = None
+        self.features: Tensor | None = None
+        self.fresh = 0
         self._examples: tuple[str, Examples] | None = None
         self._unfinished: learning.Unfinished | None = None
         self._carried: OptimizerState | None = None
@@ -120,7 +136,7 @@ class Learner:
     def network(self) -> Network:
         """The model with its heads."""
         if self._network is None:
-            raise TaskError("this learner has not learned anything yet, so it has no head; call learn(task) first")
+            raise TaskError(NOTHING_LEARNED)
         return self._network
 
     @property
@@ -145,15 +161,29 @@ class Learner:
             self._examples = (task.name, shape.in_rows(self, task, task.train))
         return self._examples[1]
 
+    def learned_rows(self, head: int) -> list[int]:
+        """The rows of a head whose classes were learned before the current task, or adopted."""
+        learned = {"", *self.tasks}
+        operations = [each for each in self.journal if each["operation"] == "add_classes" and each["task"] in learned]
+        names = {
+            name for each in operations if self.scenario != "task" or self.heads.find(each["task"]) == head for name in each["classes"]
+        }
+        return [row for row, name in enumerate(self.heads.classes[head]) if name in names]
+
     def trained(self) -> dict[str, nn.Parameter]:
         """The parameters that theta is made of in the current task, by name."""
         return dict(zip(self.theta.layout.shapes, self.theta.parameters, strict=True))
 
-    def gradient(self, batch: Batch) -> Tensor:
-        """The gradient (P,) of the mean loss on a batch; the current gradient and batch-norm statistics stay as they are."""
+    def gradient(self, batch: Batch, out: Tensor | None = None) -> Tensor:
+        """The gradient (P,) of the mean loss on a batch; the current gradient and batch-norm statistics stay as they are.
+
+        Args:
+            out: a vector (P,) to write it to. None: a new one.
+        """
         with torch.enable_grad(), buffers_kept(self.network):
             loss = cross_entropy(self.network(batch.x.to(self.device), batch.head), batch.y.to(self.device))
-            return self.theta.flatten(torch.autograd.grad(loss, self.theta.parameters, allow_unused=True))
+            gradients = torch.autograd.grad(loss, self.theta.parameters, allow_unused=True)
+        return self.theta.flatten(gradients, out)
 
     def restart(self) -> None:
         """Sets the network back to the learner's first weights, its heads to untrained ones."""
@@ -175,6 +205,18 @@ class Learner:
     def in_progress(self) -> str | None:
         """The task in the middle of which training stopped, or None."""
         return None if self._unfinished is None else self._unfinished.task
+
+    @property
+    def task_training(self) -> Training:
+        """The settings of the task that is being learned, or else the learner's."""
+        return self._task_training or self.training
+
+    @property
+    def task_steps(self) -> int:
+        """How many steps the task that is being learned takes in all."""
+        if self._run is None:
+            raise MethodError("there is a number of steps only while a task is being learned")
+        return self._run.total
 
     @property
     def task_share(self) -> float:
@@ -243,12 +285,43 @@ class Learner:
             where = f"saved in {checkpoint}" if checkpoint is not None else "kept in memory"
             raise Interrupted(f"stopped when task {task.name!r} was learned, {where}. To go on: learn the next task")
 
+    def consolidate(self, x: Tensor | NDArray[Any], task: str | None = None) -> None:
+        """Protects what the network does with unlabelled inputs, as if a task with them had ended; for methods that need no labels (MAS).
+
+        Args:
+            x: inputs (N, ...), as the network takes them.
+            task: which task they are like. Needed in the scenario "task".
+
+        Raises:
+            TaskError: nothing was learned yet, a task is in progress, or the inputs are none, not finite or not what the network takes.
+            MethodError: no method of this learner can use unlabelled inputs.
+        """
+        inputs = reading.inputs("consolidate", x)
+        if not self.tasks or self._unfinished is not None:
+            raise TaskError(
+                "consolidate protects what was learned: call it between tasks, after learn(task)"
+                + (f"; task {self._unfinished.task!r} is in progress" if self._unfinished is not None else "")
+            )
+        able = [method for method in self.methods if method.overrides("consolidate")]
+        if not able:
+            have = ", ".join(type(method).__name__ for method in self.methods) or "none"
+            raise MethodError(f"consolidate needs a method that learns from inputs without labels, as MAS; this learner's methods: {have}")
+        if not len(inputs):
+            raise TaskError("consolidate was given no inputs; expected at least one, shape (N, ...)")
+        reading.check_finite("consolidate", inputs)
+        shape.features_of(self, inputs[:2], _described(inputs))
+        with self._random:
+            for method in able:
+                method.consolidate(self, inputs.to(self.device), task)
+
     # Predicting and evaluating.
 
     @property
     def classes(self) -> list[Name]:
         """Names of the classes learned so far, in the order of the outputs; in the scenario "task" of all heads in turn."""
-        return [] if self._network is None else [name for names in self.heads.classes for name in names]
+        if self._network is None:
+            return []
+        return [name for names in self.heads.classes for name in names if name not in self.heads.waiting]
 
     def classes_of(self, task: str | None = None) -> list[Name]:
         """Names of the classes that a prediction chooses from, in the order of its scores."""
@@ -265,17 +338,19 @@ class Learner:
 
     def predict(self, x: Tensor | NDArray[Any], task: str | None = None) -> NDArray[Any]:
         """Class names (N,). Arguments as in `predict_proba`."""
-        names = self.classes_of(task)
+        scores, names = self._scores(x, task), self.classes_of(task)
         mixed = len({isinstance(name, str) for name in names}) > 1  # an array of both would make text of the numbers
-        chosen: NDArray[Any] = np.array(names, dtype=object if mixed else None)[self._scores(x, task).argmax(1).cpu().numpy()]
+        chosen: NDArray[Any] = np.array(names, dtype=object if mixed else None)[scores.argmax(1).cpu().numpy()]
         return chosen
 
     def _scores(self, x: Tensor | NDArray[Any], task: str | None) -> Tensor:
         inputs = reading.inputs("predict", x)
+        if not self.heads.layers or len(self.heads.waiting) == len(self.heads.classes[0]):
+            raise TaskError(NOTHING_LEARNED)
         try:
             return evaluation.scores(self, inputs, task)
         except shape.NETWORK_ERRORS:
-            shape.features_of(self, inputs[:2], f"inputs of shape {('N', *inputs.shape[1:])} and {inputs.dtype}")
+            shape.features_of(self, inputs[:2], _described(inputs))
             raise
 
     def evaluate(self, tasks: Stream | Iterable[Task]) -> Matrix:
@@ -316,14 +391,16 @@ class Learner:
 
     def _watch(self, step: int, tasks: Sequence[Task]) -> None:
         with self._timed("evaluate_seconds"):
-            entries = {task.name: evaluation.accuracy(self, task) for task in tasks}
+            entries = {task.name: evaluation.accuracy(self, task)[0] for task in tasks}
         self.watched.append({"during": len(self.tasks) + 1, "step": step, "accuracy": entries})
 
     def _record(self, row: int, tasks: Sequence[Task], network: Network | None = None) -> None:
         with self._timed("evaluate_seconds"):
             entries = {task.name: evaluation.accuracy(self, task, network) for task in tasks}
         names = [*self.tasks, *(n for n in self.matrix.tasks if n not in self.tasks)]
-        self.matrix = with_row(with_tasks(self.matrix, names), row, entries)
+        self.matrix = with_row(with_tasks(self.matrix, names), row, {name: entry[0] for name, entry in entries.items()})
+        if self.scenario == "class":
+            self.told = with_row(with_tasks(self.told, names), row, {name: entry[1] for name, entry in entries.items()})
 
     def _first_network(self) -> Network:
         """The network as it was before the first task, for row 0."""
@@ -380,7 +457,7 @@ class Learner:
         memo: dict[int, Any] = {}
         copies = {name: copy.deepcopy(getattr(self, name), memo) for name in kept}
         generators = [generator.get_state() for generator in (self.order, *self._generators)]
-        shared = {name: getattr(self, name) for name in ("matrix", "_unfinished", "_carried")}
+        shared = {name: getattr(self, name) for name in ("matrix", "told", "_unfinished", "_carried")}
         return {
             "copies": copies,
             "shared": shared,
@@ -396,7 +473,7 @@ class Learner:
             generator.set_state(state)
         self._random.states = before["random"]
         del self.watched[before["watched"] :]
-        self._run, self._examples = None, None
+        self._run, self._examples, self._task_training = None, None, None
         if self.theta.layout.size:
             named = dict(self.network.named_parameters())
             self.theta.bind({name: named[name] for name in self.theta.layout.shapes})
@@ -406,3 +483,7 @@ class Learner:
         started = time.perf_counter()
         yield
         setattr(self.cost, name, asdict(self.cost)[name] + time.perf_counter() - started)
+
+
+def _described(inputs: Tensor) -> str:
+    return f"inputs of shape {('N', *inputs.shape[1:])} and {inputs.dtype}"

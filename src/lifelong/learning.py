@@ -58,6 +58,7 @@ def begin(learner: "Learner", task: Task, training: Training, evaluate: bool) ->
         learner._record(len(learner.tasks), [task])
         if learner.tasks and learner.scenario != "task" and learner.heads.knows(task.name, task.classes):
             learner._record(0, [task], learner._first_network())
+    learner._task_training = training
     with learner._timed("train_seconds"):
         admit(learner, task)
         bind(learner, wanted(learner, task))
@@ -97,7 +98,7 @@ def resume(learner: "Learner", task: Task, settings: dict[str, Any]) -> Run:
             f"task {saved.task!r} was begun with {fixed[0]}={begun[fixed[0]]!r}, which can't be changed inside a task; "
             "call learn without it, and it goes on with that. Only optimizer and clip_norm may change"
         )
-    learner._examples = None
+    learner._examples, learner._task_training = None, training
     run = make_run(learner, task, training)
     run.position = replace(saved.position)
     if "optimizer" not in changed:
@@ -157,7 +158,7 @@ def end(learner: "Learner", task: Task, run: Run, evaluate: bool) -> None:
             method.end_task(learner, task)
     if not run.training.reset_optimizer:
         learner._carried = OptimizerState(*export_optimizer(run.optimizer), learner.theta.layout, run.flat)
-    learner._run, learner._examples = None, None
+    learner._run, learner._examples, learner._task_training = None, None, None
     learner.network.eval()
     learner.tasks.append(task.name)
     if evaluate and task.test is not None:

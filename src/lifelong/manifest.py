@@ -77,6 +77,7 @@ class Manifest(BaseModel):
     theta: list[str]
     frozen: list[str]
     matrix: dict[str, Any]
+    told: dict[str, Any]
     watched: list[dict[str, Any]]
     cost: dict[str, float]
     carried: OptimizerRecord | None

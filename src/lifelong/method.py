@@ -62,9 +62,16 @@ class Method(nn.Module):
     def end_task(self, learner: "Learner", task: Task) -> None:
         """A task's boundary, after its last step: importance, exemplars, pruning, a generator."""
 
+    def consolidate(self, learner: "Learner", x: Tensor, task: str | None) -> None:
+        """Between tasks, when `learner.consolidate` is called: protect what the network does with unlabelled inputs x (N, ...)."""
+
     def predict(self, learner: "Learner", x: Tensor, task: str | None) -> Tensor:
         """Scores (N, C), in the order of `learner.classes_of(task)`, in place of the network's logits."""
         return learner.logits(x, task)
+
+    def pictures(self, learner: "Learner") -> dict[str, Tensor]:
+        """Pictures for the report, by title: each (N, 1 or 3, height, width), values from 0 to 1."""
+        return {}
 
     def rehearses(self) -> bool:
         """Whether earlier tasks' heads are trained again, and so belong to theta."""

@@ -45,10 +45,11 @@ def stream_of(recipe: Recipe, seed: int, tasks: int | None = None) -> Stream:
     return stream if tasks is None else stream[:tasks]  # type: ignore[return-value]  # a slice of a stream is a stream
 
 
-def network_of(recipe: Recipe, seed: int) -> nn.Module:
-    """The network of one run, its weights drawn from the run's seed."""
-    model = _named("network.name", recipe.network.name, MODELS)
-    return _made("network", model, recipe.network.arguments, seed=seed)
+def network_of(recipe: Recipe, seed: int, label: str) -> nn.Module:
+    """The network of one run of a method, its weights drawn from the run's seed."""
+    where = f"methods.{label}.network" if recipe.methods[label].network else "network"
+    call = recipe.network_of(label)
+    return _made(where, _named(f"{where}.name", call.name, MODELS), call.arguments, seed=seed)
 
 
 def methods_of(recipe: Recipe, label: str) -> dict[str, Method]:

@@ -1,4 +1,4 @@
-"""One running quadratic penalty: what EWC, online EWC and L2 have in common."""
+"""One running quadratic penalty: what L2, EWC, online EWC, SI and MAS have in common."""
 
 from abc import abstractmethod
 from typing import TYPE_CHECKING, ClassVar, Literal
@@ -17,7 +17,7 @@ Step = Literal["implicit", "additive"]
 
 
 class QuadraticPenalty(Method):
-    """strength/2 * sum_i importance_i (theta_i - center_i)^2, for a subclass that estimates the importance.
+    """factor * strength * sum_i importance_i (theta_i - center_i)^2, for a subclass that estimates the importance.
 
     A sum of quadratics, one a task, is one quadratic up to a constant: with A' = A + F and c' = (A c + F theta*) / A' it has the
     same gradient everywhere, so a thousand tasks cost two vectors.
@@ -25,12 +25,16 @@ class QuadraticPenalty(Method):
     Args:
         strength: weight of the penalty, >= 0, in the unit of the loss. 0 is fine-tuning, bit for bit.
         step: "implicit" solves the penalty's part of the step exactly, after the optimizer's:
-            theta <- (theta + w center) / (1 + w), w = learning rate * strength * importance. Stable at every strength.
+            theta <- (theta + w center) / (1 + w), w = 2 * factor * learning rate * strength * importance. Stable at every strength.
             "additive" adds the penalty's gradient to the loss's, as the paper writes it; it diverges when w > 2, and an optimizer
             like Adam rescales it together with the loss's gradient.
+
+    Attributes:
+        factor: 1/2 where the paper's penalty has it (EWC), 1 where it has not (SI, MAS).
     """
 
     keeps: ClassVar[Keeps] = "statistics"
+    factor: ClassVar[float] = 0.5
     importance: Tensor
     center: Tensor
 
@@ -41,6 +45,7 @@ class QuadraticPenalty(Method):
             raise MethodError(f"{name}: step is {step!r}; expected 'implicit' or 'additive'")
         self.strength, self.step = not_negative(name, "strength", strength), step
         self._pull: tuple[float, Tensor, Tensor] | None = None  # learning rate, center and w / (1 + w): all that a step reads
+        self._difference = torch.empty(0)  # room for theta - center; fresh memory costs more than filling it
 
     @abstractmethod
     def estimate(self, learner: "Learner", task: Task) -> Tensor:
@@ -56,7 +61,10 @@ class QuadraticPenalty(Method):
     def edit_gradient(self, learner: "Learner", batch: Batch) -> None:
         if learner.tasks:
             theta = learner.theta
-            theta.gradient.addcmul_(self.importance, theta.value - self.center, value=self.strength)
+            if self._difference.shape != theta.value.shape:
+                self._difference = torch.empty_like(theta.value)
+            torch.sub(theta.value, self.center, out=self._difference)
+            theta.gradient.addcmul_(self.importance, self._difference, value=2 * self.factor * self.strength)
 
     def after_step(self, learner: "Learner") -> None:
         if not learner.tasks:
@@ -64,7 +72,7 @@ class QuadraticPenalty(Method):
         pull, rate = self._pull, learner.learning_rate
         if pull is None or rate != pull[0]:
             largest = torch.finfo(self.importance.dtype).max / 2
-            weight = (self.importance * min(rate * self.strength, largest)).clamp_max(largest)  # inf / inf would be NaN
+            weight = (self.importance * min(2 * self.factor * self.strength * rate, largest)).clamp_max(largest)  # inf / inf would be NaN
             pull = self._pull = (rate, self.center, weight / (1 + weight))
         learner.theta.value.lerp_(pull[1], pull[2])
 

@@ -29,10 +29,16 @@ def read(where: str, given: tuple[Any, Any] | Dataset[Any]) -> tuple[Any, Any]:
         raise TaskError(f"{where}: {size} inputs but {len(labels)} labels; give one label for each input")
     if size == 0:
         raise TaskError(f"{where} is empty; a task needs at least one example")
-    if isinstance(x, Tensor) and x.is_floating_point() and not bool(torch.isfinite(x).all()):
-        first = int((~torch.isfinite(x.reshape(size, -1)).all(dim=1)).nonzero()[0])
-        raise TaskError(f"{where}: NaN or infinite inputs, first in example {first}; clean the data or drop those examples")
+    if isinstance(x, Tensor):
+        check_finite(where, x)
     return x, labels
+
+
+def check_finite(where: str, x: Tensor) -> None:
+    """Raises TaskError for NaN or infinite inputs (N, ...)."""
+    if x.is_floating_point() and not bool(torch.isfinite(x).all()):
+        first = int((~torch.isfinite(x.reshape(len(x), -1)).all(dim=1)).nonzero()[0])
+        raise TaskError(f"{where}: NaN or infinite inputs, first in example {first}; clean the data or drop those examples")
 
 
 def inputs(where: str, x: Any) -> Tensor:

@@ -19,8 +19,10 @@ Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]  # becom
 Model = TypeVar("Model", bound=BaseModel)
 
 MEASURE = (
-    r"^(accuracy|backward_transfer|forward_transfer|forgetting|learning_accuracy|average_incremental_accuracy|R\[[1-9]\d*, ?[1-9]\d*\])$"
+    r"^(told\.)?(accuracy|backward_transfer|forward_transfer|forgetting|learning_accuracy|average_incremental_accuracy"
+    r"|R\[[1-9]\d*, ?[1-9]\d*\])$"
 )
+SPREADS = 2.5  # a mean of a few seeds may be that many of the source's standard deviations off
 
 
 class Part(BaseModel):
@@ -72,6 +74,7 @@ class MethodPart(BaseModel):
     Attributes:
         method: the method's name. None: the label is the name.
         training: what differs from the recipe's training for this method.
+        network: what differs from the recipe's network for this method.
         together: further methods that it is combined with (`with` in the file), each with its arguments.
     """
 
@@ -79,6 +82,7 @@ class MethodPart(BaseModel):
 
     method: str | None = None
     training: Table = {}
+    network: Table = {}
     together: dict[str, Table] = Field(default={}, alias="with")
 
     @property
@@ -92,17 +96,30 @@ class Published(Part):
 
     Attributes:
         method: label of a method of the recipe.
-        measure: a name in a run's summary, or R[i, j]: performance on task j after learning task i, both counted from 1.
+        measure: a name in a run's summary, or R[i, j]: performance on task j after learning task i, both counted from 1. With "told."
+            before it: where prediction is told the task.
         value: the number, as a fraction.
         source: where it was read, and how.
-        tolerance: how far from it we expect to be. None: not stated.
+        spread: the source's standard deviation over seeds.
+        tolerance: how far from it we expect to be. None: the recipe's tolerance or 2.5 spreads, whichever is more.
+        bound: "least" or "most" where the source, or the aim, is no number but a bound. None: it is a number.
+        note: what else is to be known, such as why ours differs and what was tried.
     """
 
     method: str
     measure: Annotated[str, Field(pattern=MEASURE)]
     value: float
     source: str
+    spread: Annotated[float, Field(ge=0)] | None = None
     tolerance: Annotated[float, Field(ge=0)] | None = None
+    bound: Literal["least", "most"] | None = None
+    note: str | None = None
+
+    def within(self, tolerance: float) -> "Published":
+        """The number with a tolerance, this one unless it states its own or is a bound; never less than the source's own spread allows."""
+        if self.bound is not None or self.tolerance is not None:
+            return self
+        return self.model_copy(update={"tolerance": max(tolerance, SPREADS * (self.spread or 0.0))})
 
 
 class Recipe(Part):
@@ -110,6 +127,9 @@ class Recipe(Part):
 
     Attributes:
         seeds: a number of seeds, counted from 0, or the seeds themselves.
+        outputs: "seen": a class gets its output with its task; "all": all classes of the stream have outputs from the start, which
+            compete in training, as in protocols that know all classes beforehand (scenario "class" only).
+        tolerance: how far from a published number we expect to be where that number does not say.
     """
 
     name: Label
@@ -118,7 +138,9 @@ class Recipe(Part):
     stream: Call
     network: Call
     training: Training = Training()
+    outputs: Literal["seen", "all"] = "seen"
     methods: Annotated[dict[Label, MethodPart], Field(min_length=1)]
+    tolerance: Annotated[float, Field(ge=0)] = 0.03
     published: list[Published] = []
 
     def seed_list(self) -> list[int]:
@@ -135,6 +157,12 @@ class Recipe(Part):
         _merge(table, self.methods[label].training)
         return _checked(Training, table, f"methods.{label}.training.")
 
+    def network_of(self, label: str) -> Call:
+        """The network of one method: the recipe's, with what the method's own table changes."""
+        table = {"network": self.network.model_dump()}
+        _merge(table, {"network": self.methods[label].network})
+        return _checked(Call, table["network"], f"methods.{label}.network.")
+
 
 def names() -> list[str]:
     """The recipes that come with the library."""
@@ -143,7 +171,7 @@ def names() -> list[str]:
 
 
 def load(recipe: str | Path, changes: Iterable[str] = ()) -> Recipe:
-    """A recipe by its name or by the path of a TOML file.
+    """A recipe by its name or by the path of a TOML file; every published number that is no bound has a tolerance.
 
     Args:
         recipe: a name in `names()`, or a path that ends in .toml.
@@ -163,12 +191,17 @@ def load(recipe: str | Path, changes: Iterable[str] = ()) -> Recipe:
     checked = _checked(Recipe, table, "")
     for label in checked.methods:
         checked.training_of(label)
+        checked.network_of(label)
     for i, number in enumerate(checked.published):
         if number.method not in checked.methods:
             raise RecipeError(
                 f"published.{i}.method: no method {number.method!r} in this recipe; {nearest(number.method, checked.methods)}"
             )
-    return checked
+        if number.bound is not None and number.tolerance is not None:
+            raise RecipeError(
+                f"published.{i}: a bound has no tolerance; leave out tolerance = {number.tolerance} or bound = {number.bound!r}"
+            )
+    return checked.model_copy(update={"published": [number.within(checked.tolerance) for number in checked.published]})
 
 
 def only(recipe: Recipe, labels: Iterable[str]) -> Recipe:

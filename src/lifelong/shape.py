@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from lifelong.errors import TaskError
 from lifelong.models.adopted import Adopted
 from lifelong.models.heads import Heads, Network
+from lifelong.models.mlp import MLP
 from lifelong.modes import evaluation_mode
 from lifelong.tasks import Examples, Task
 
@@ -20,13 +21,15 @@ NETWORK_ERRORS = (RuntimeError, TypeError, ValueError, IndexError)  # what a net
 
 def build(learner: "Learner", width: int) -> None:
     """Makes the heads, which needs the features' width, and attaches the methods."""
-    heads = Heads(width, learner.scenario, learner.seed)
+    heads = Heads(width, learner.scenario, learner.seed, learner.model.initial if isinstance(learner.model, MLP) else "torch")
     if isinstance(learner.model, Adopted):
         rows = zip(learner.model.classes, learner.model.head_weight.cpu(), learner.model.head_bias.cpu(), strict=True)  # type: ignore[arg-type]
         heads.adopted = {name: (weight, bias) for name, weight, bias in rows}
     learner._network = Network(learner.model, heads)
     if learner.scenario != "task" or any(method.restarts for method in learner.methods):
         learner._initial = {name: value.clone() for name, value in learner.model.state_dict().items()}
+    for operation in learner.journal:  # classes declared before there was a head
+        learner.heads.declare(operation["classes"])
     for method in learner.methods:
         method.attach(learner)
     if isinstance(learner.model, Adopted):
@@ -36,14 +39,17 @@ def build(learner: "Learner", width: int) -> None:
 def admit(learner: "Learner", task: Task) -> None:
     """Makes room for the task's classes in the head."""
     known = learner.heads.classes[learner.heads.find(task.name)] if learner.heads.knows(task.name, []) else []
-    fresh = [name for name in task.classes if name not in set(known)]
+    fresh = [name for name in task.classes if name not in set(known) or name in learner.heads.waiting]
     if fresh:
         grow(learner, {"operation": "add_classes", "task": task.name, "classes": fresh})
 
 
 def grow(learner: "Learner", operation: dict[str, Any]) -> None:
     """Applies an operation that changes the network's shape, and writes it to the journal."""
-    learner.heads.admit(operation["task"], operation["classes"])
+    if operation["operation"] == "declare_classes":
+        learner.heads.declare(operation["classes"])
+    else:
+        learner.heads.admit(operation["task"], operation["classes"])
     learner.heads.to(learner.device)
     learner.journal.append(operation)
 

@@ -74,6 +74,7 @@ def save(learner: Learner, path: Path) -> None:
         "theta": list(learner.theta.layout.shapes),
         "frozen": [name for name, parameter in _parameters(learner).items() if not parameter.requires_grad],
         "matrix": to_json(learner.matrix),
+        "told": to_json(learner.told),
         "watched": [{**each, "accuracy": numbers_to_json(each["accuracy"])} for each in learner.watched],
         "cost": asdict(learner.cost),
         "carried": carried and optimizer_record(carried).model_dump(),
@@ -121,7 +122,7 @@ def load(
             state_name, _, name = key.partition("/")
             learner.dormant.setdefault(state_name, {})[name] = tensor.to(learner.device)
         learner.tasks, learner.journal = manifest.tasks, manifest.journal
-        learner.matrix = from_json(**manifest.matrix)
+        learner.matrix, learner.told = from_json(**manifest.matrix), from_json(**manifest.told)
         learner.watched = [
             {**each, "accuracy": {k: math.nan if v is None else v for k, v in each["accuracy"].items()}} for each in manifest.watched
         ]
@@ -223,7 +224,7 @@ def _network(learner: Learner) -> dict[str, Tensor]:
 def _load_network(learner: Learner, manifest: Manifest, path: Path, raw: dict[str, Any], tensors: dict[str, Tensor]) -> None:
     if manifest.width is not None and learner._network is None:
         shape.build(learner, manifest.width)
-    for operation in manifest.journal:
+    for operation in manifest.journal if learner._network is not None else []:  # classes can be declared before there is a head
         shape.grow(learner, operation)
     if learner._network is not None and learner.heads.classes != manifest.classes:
         raise StoreError(

@@ -26,17 +26,19 @@ class Batch:
         x: inputs, shape (N, ...).
         y: int64, shape (N,): each label's row in the head that it belongs to.
         head: which head the examples belong to; an int for all of them, or an int64 tensor (N,) on the CPU.
+        weight: each example's share (N,) of the loss, which is sum_n weight_n cross-entropy_n. None: 1/N each, their mean.
     """
 
     x: Tensor
     y: Tensor
     head: int | Tensor = 0
+    weight: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
     def joined(self, other: "Batch") -> "Batch":
-        """Both batches' examples, this one's first.
+        """Both batches' examples, this one's first. Weights are scaled so that each batch counts as its number of examples.
 
         Raises:
             TaskError: their inputs have different shapes.
@@ -44,12 +46,16 @@ class Batch:
         if self.x.shape[1:] != other.x.shape[1:]:
             raise TaskError(_unlike(self.x, other.x))
         x, y = torch.cat([self.x, other.x]), torch.cat([self.y, other.y])
+        weight = None
+        if self.weight is not None or other.weight is not None:
+            ones = [torch.ones(len(b), device=x.device) if b.weight is None else len(b) * b.weight for b in (self, other)]
+            weight = torch.cat(ones) / len(y)
         if isinstance(self.head, int) and bool(
             (other.head == self.head).all() if isinstance(other.head, Tensor) else other.head == self.head
         ):
-            return Batch(x, y, self.head)
+            return Batch(x, y, self.head, weight)
         heads = [b.head if isinstance(b.head, Tensor) else torch.full((len(b),), b.head) for b in (self, other)]
-        return Batch(x, y, torch.cat(heads))
+        return Batch(x, y, torch.cat(heads), weight)
 
 
 class Examples:

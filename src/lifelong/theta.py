@@ -142,10 +142,10 @@ class Theta:
         for parameter in self.parameters:
             parameter.grad = None
 
-    def flatten(self, gradients: Iterable[Tensor | None]) -> Tensor:
-        """One new vector from tensors in the parameters' shapes and order; None counts as zero."""
+    def flatten(self, gradients: Iterable[Tensor | None], out: Tensor | None = None) -> Tensor:
+        """One vector, a new one or `out`, from tensors in the parameters' shapes and order; None counts as zero."""
         pairs = zip(gradients, self.parameters, strict=True)
-        return torch.cat([(torch.zeros_like(p) if g is None else g).reshape(-1) for g, p in pairs])
+        return torch.cat([(torch.zeros_like(p) if g is None else g).reshape(-1) for g, p in pairs], out=out)
 
 
 def _check_alike(named: Mapping[str, nn.Parameter]) -> None:

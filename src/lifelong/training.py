@@ -151,13 +151,20 @@ def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
     cast_context = functools.partial(torch.autocast, learner.device.type, getattr(torch, precision))
 
     def forward(batch: Batch) -> Tensor:
-        output = network(batch.x, batch.head)
-        loss = cross_entropy(output, batch.y)
+        features = network.features(batch.x)
+        output = network.heads(features, batch.head)
+        if batch.weight is None:
+            loss = cross_entropy(output, batch.y)
+        else:
+            loss = (cross_entropy(output, batch.y, reduction="none") * batch.weight).sum()
+        learner.features = features
         for term in terms:
             loss = term(learner, batch, output, loss)
+        learner.features = None
         return loss
 
     def step(batch: Batch) -> Tensor:
+        learner.fresh = len(batch)
         for mix in mixes:
             batch = mix(learner, batch)
         if halved:
@@ -170,6 +177,8 @@ def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
             theta.gather()
         if scaler is not None:
             scaler.unscale_(optimizer)
+            if gathers:
+                theta.gradient.nan_to_num_(0.0, 0.0, 0.0)  # a step that overflowed is skipped, and no method is to remember it
         with torch.no_grad():
             if edit_gradient is not None:
                 edit_gradient(batch)

@@ -4,6 +4,7 @@ It reads a request (one line of JSON) from its standard input, writes progress a
 the result in the request's file. Started again with the same request, it goes on from the last checkpoint.
 """
 
+import base64
 import json
 import os
 import resource
@@ -21,10 +22,11 @@ import torch
 
 from lifelong import parts
 from lifelong.learner import Learner
-from lifelong.matrix import numbers_to_json, to_json
+from lifelong.matrix import Matrix, numbers_to_json, to_json
 from lifelong.recipe import Recipe
+from lifelong.report.png import grid, png
 from lifelong.results import write_json
-from lifelong.tasks import Scenario
+from lifelong.tasks import Stream
 
 KEPT_BYTES = 32_000_000  # a learner that keeps more is removed when its run is finished: joint training keeps all data, once a seed
 SHOW_SECONDS = 0.5  # between reports inside a task
@@ -77,7 +79,7 @@ def work(request: Request, reports: TextIO) -> None:
     folder = Path(request.result).with_suffix("")
     stream = parts.stream_of(recipe, request.seed, request.tasks)
     tasks = list(stream)
-    learner = _learner(recipe, request, folder, stream.scenario)
+    learner = _learner(recipe, request, folder, stream)
     if len(learner.matrix.tasks) < len(tasks) or learner.matrix.learned < len(learner.tasks):
         learner.evaluate(tasks)  # row 0, or the row that a killed run had not come to
     for position in range(len(learner.tasks), len(tasks)):
@@ -93,6 +95,8 @@ def work(request: Request, reports: TextIO) -> None:
 def result_of(learner: Learner, request: Request) -> dict[str, Any]:
     """The run's entry in results.json."""
     matrix = to_json(learner.matrix)
+    told = {**to_json(learner.told), "summary": _summary(learner.told)}
+    del told["tasks"]
     return {
         "method": request.method,
         "seed": request.seed,
@@ -101,7 +105,8 @@ def result_of(learner: Learner, request: Request) -> dict[str, Any]:
         "keeps": ", ".join(dict.fromkeys(method.keeps for method in learner.methods)) or "nothing",
         "matrix": matrix["matrix"],
         "initial": matrix["initial"],
-        "summary": {name: numbers_to_json(value) for name, value in learner.matrix.summary().items()},
+        "summary": _summary(learner.matrix),
+        **({"told": told} if learner.scenario == "class" else {}),
         "cost": {
             "train_seconds": learner.cost.train_seconds,
             "evaluate_seconds": learner.cost.evaluate_seconds,
@@ -110,19 +115,33 @@ def result_of(learner: Learner, request: Request) -> dict[str, Any]:
             "kept_bytes": learner.kept_bytes(),
             "parameters": learner.parameters_count(),
         },
+        "pictures": _pictures(learner) if request.seed == Recipe.model_validate(request.recipe).seed_list()[0] else [],
     }
 
 
-def _learner(recipe: Recipe, request: Request, folder: Path, scenario: Scenario) -> Learner:
+def _pictures(learner: Learner) -> list[dict[str, str]]:
+    """What the methods have to show, as the report takes it; of a recipe's first seed only, because a picture is long."""
+    drawn = {title: images for method in learner.methods for title, images in method.pictures(learner).items()}
+    pixels = {title: (images * 255).round().clamp(0, 255).to(torch.uint8) for title, images in drawn.items()}
+    plain = {title: images.squeeze(1) if images.shape[1] == 1 else images.permute(0, 2, 3, 1) for title, images in pixels.items()}
+    return [{"title": title, "png": base64.b64encode(png(grid(images.numpy()))).decode()} for title, images in plain.items()]
+
+
+def _summary(matrix: Matrix) -> dict[str, Any]:
+    return {name: numbers_to_json(value) for name, value in matrix.summary().items()}
+
+
+def _learner(recipe: Recipe, request: Request, folder: Path, stream: Stream) -> Learner:
     if folder.exists():
         return Learner.open(folder)
     training = recipe.training_of(request.method)
     methods = list(parts.methods_of(recipe, request.method).values())
     optimizer, scheduler = parts.optimizer_of(training), parts.scheduler_of(training)
     return Learner(
-        parts.network_of(recipe, request.seed),
+        parts.network_of(recipe, request.seed, request.method),
         methods,
-        scenario,
+        stream.scenario,
+        classes=list(dict.fromkeys(name for task in stream for name in task.classes)) if recipe.outputs == "all" else [],
         optimizer=optimizer,
         epochs=training.epochs,
         steps=training.steps,

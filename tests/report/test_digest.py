@@ -7,7 +7,7 @@ import pytest
 
 from lifelong.matrix import Matrix
 from lifelong.report import ReportError, published_rows
-from lifelong.report.digest import digest, estimate, measure_of
+from lifelong.report.digest import digest, estimate
 from report import synthetic
 
 
@@ -80,36 +80,6 @@ def test_settings_are_flat_and_show_what_differs_between_seeds():
         "training.hidden": "[100, 50]",
         "order": "0, 1",
     }
-
-
-def test_published_beside_ours():
-    names = ["a", "b"]
-    runs = [synthetic.run("ewc", seed, names, initial=[0.1, 0.1], matrix=[[0.9, 0.2], [0.5 + seed / 10, 0.7]]) for seed in (0, 1)]
-    published = [
-        {"method": "ewc", "measure": "R[2,1]", "value": 0.5, "source": "a paper", "tolerance": 0.03},
-        {"method": "ewc", "measure": "R[0, 2]", "value": 0.2, "source": "a paper"},
-        {"method": "ewc", "measure": "accuracy", "value": 0.8, "source": "a paper"},
-        {"method": "ewc", "measure": "R[3,1]", "value": 0.8, "source": "more tasks than were run"},
-        {"method": "gem", "measure": "accuracy", "value": 0.8, "source": "a method that was not run"},
-    ]
-    rows = published_rows(synthetic.results(runs, names, published=published))
-    assert [row.label for row in rows] == ["task 1 after task 2", "task 2 untrained", "accuracy", "task 1 after task 3", "accuracy"]
-    assert rows[0].ours.mean == pytest.approx(0.55)
-    assert rows[0].ours.spread == pytest.approx(np.std([0.5, 0.6], ddof=1))
-    assert rows[0].difference == pytest.approx(0.05)
-    assert rows[0].tolerance == 0.03
-    assert rows[1].ours.mean == pytest.approx(0.1)
-    assert rows[1].difference == pytest.approx(-0.1)
-    assert math.isnan(rows[1].tolerance)
-    assert rows[2].ours.mean == pytest.approx(np.mean([0.6, 0.65]))
-    assert all(math.isnan(row.ours.mean) and math.isnan(row.difference) for row in rows[3:])
-
-
-def test_unknown_measure():
-    with pytest.raises(ReportError, match="unknown published measure 'acuracy'; did you mean 'accuracy'"):
-        measure_of("acuracy")
-    with pytest.raises(ReportError, match=r"unknown published measure 'R\[1,0\]'"):
-        measure_of("R[1,0]")
 
 
 def test_other_schema():

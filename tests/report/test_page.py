@@ -1,5 +1,6 @@
 """The page, read back with parsers: self-contained, well-formed, and its numbers are the results' numbers."""
 
+import base64
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -8,9 +9,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from lifelong.report import write_page
+from lifelong.report import ReportError, write_page
 from lifelong.report.digest import digest
 from lifelong.report.page import page
+from lifelong.report.png import png
 from report import synthetic
 
 EVIL = "<script>alert('x')</script>"
@@ -219,6 +221,60 @@ def test_what_must_be_said():
         "divided by T − 1",
     ):
         assert words in text, words
+
+
+def test_published_numbers_have_verdicts_and_notes():
+    results = synthetic.several(seeds=2)
+    results["published"] = [
+        {
+            "method": "ewc",
+            "measure": "accuracy",
+            "value": 0.5,
+            "source": "a paper",
+            "tolerance": 0.01,
+            "note": "Three strengths were tried",
+        },
+        {"method": "ewc", "measure": "accuracy", "value": 0.5, "source": "an aim", "bound": "least"},
+    ]
+    text = Reader(page(results)).text
+    assert "1 within, 1 outside." in text
+    assert "a paper. Three strengths were tried" in text
+    assert "≥ 50.0" in text
+
+
+def test_accuracy_where_the_task_is_told_is_a_column_when_a_run_has_it():
+    results = synthetic.several(seeds=1)
+    assert "told the task" not in page(results)
+    next(run for run in results["runs"] if run["method"] == "ewc")["told"] = synthetic.told(0.987)
+    html = page(results)
+    rows = re.findall(r"<tr>.*?</tr>", html, flags=re.DOTALL)
+    assert '<th scope="col">accuracy</th><th scope="col">accuracy, told the task</th>' in rows[0]
+    assert [re.findall(r"<td>(.*?)</td>", row)[1] for row in rows[1:6]] == ["–", "–", "98.7", "–", "–"]
+    assert "only its own classes compete" in Reader(html).text
+
+
+def with_pictures(*pictures: dict) -> dict:
+    results = synthetic.several(seeds=1, methods=("finetune", "ewc"))
+    results["runs"][1]["pictures"] = list(pictures)
+    return results
+
+
+def test_pictures_of_a_run_are_in_the_page_with_a_text_alternative():
+    image = base64.b64encode(png(np.zeros((2, 3), dtype=np.uint8))).decode()
+    html = page(with_pictures({"title": "after task 1 <b>", "png": image}, {"title": "after task 2", "png": image}))
+    shown = [attributes for tag, attributes in Reader(html).tags if tag == "img"]
+    assert shown == [
+        {"src": f"data:image/png;base64,{image}", "alt": "after task 1 <b>; ewc, seed 0"},
+        {"src": f"data:image/png;base64,{image}", "alt": "after task 2; ewc, seed 0"},
+    ]
+    assert "What the generator draws" in html
+    assert "What the generator draws" not in page(with_pictures())
+
+
+@pytest.mark.parametrize("content", ["no base64!", base64.b64encode(b"<svg onload=alert(1)>").decode(), ""])
+def test_a_picture_that_is_no_png(content: str):
+    with pytest.raises(ReportError, match="^ewc, seed 0: the picture 'after task 1' is no PNG in base64$"):
+        page(with_pictures({"title": "after task 1", "png": content}))
 
 
 def test_settings_shared_by_all_methods_are_told_once():

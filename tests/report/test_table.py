@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from lifelong.report import print_summary
+from lifelong.report import print_check, print_summary
 from report import synthetic
 
 
@@ -44,6 +44,17 @@ def test_nothing_is_cut_on_a_terminal_of_80_columns(width: int):
     assert max(map(len, text.splitlines())) <= width
 
 
+def test_a_table_that_is_too_wide_goes_on_in_another():
+    results = synthetic.several(methods=("finetune", "a-method-with-a-rather-long-name"))
+    for run in results["runs"]:
+        run["told"] = synthetic.told(0.9)
+    text = printed(results, width=80, terminal=True)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= 80
+    heads = [" ".join(line.split()[1:]) for line in text.splitlines() if line.split()[:1] == ["method"]]
+    assert " ".join(heads) == "accuracy told the task backward forward forgetting time peak memory kept parameters"
+
+
 def test_failed_and_unfinished_runs_are_named_with_the_reason():
     results = synthetic.several(seeds=1)
     results["runs"] += [
@@ -65,13 +76,62 @@ def test_no_runs_at_all():
     assert printed(synthetic.results([], ["a"])) == ""
 
 
+PUBLISHED = [
+    {"method": "ewc", "measure": "accuracy", "value": 0.962, "source": "Kirkpatrick et al. 2017", "tolerance": 0.03},
+    {"method": "ewc", "measure": "R[5,5]", "value": 0.9, "source": "an aim", "bound": "least"},
+    {"method": "gem", "measure": "accuracy", "value": 0.9, "source": "an aim", "tolerance": 0.03, "spread": 0.004},
+]
+
+
 def test_published_numbers():
-    published = [{"method": "ewc", "measure": "accuracy", "value": 0.962, "source": "Kirkpatrick et al. 2017", "tolerance": 0.03}]
-    text = printed(synthetic.several() | {"published": published})
-    _, theirs, difference, within = text.splitlines()[-2].split()[-4:]
-    assert (theirs, within) == ("96.2", "3.0")
+    lines = printed(synthetic.several() | {"published": PUBLISHED}).splitlines()[-6:]
+    assert lines[0].split() == ["method", "measure", "ours", "seeds", "published", "difference", "tolerance", "verdict"]
+    *ours, seeds, theirs, difference, tolerance, verdict = lines[1].split()
+    assert (ours[0], seeds, theirs, tolerance, verdict) == ("ewc", "2", "96.2", "3.0", "outside")
     assert difference.startswith("−")
-    assert text.splitlines()[-1] == "Published: Kirkpatrick et al. 2017"
+    assert lines[2].split()[-5:-3] == ["≥", "90.0"] and lines[2].split()[-2:] == ["–", "within"]
+    assert lines[3].split() == ["gem", "accuracy", "–", "0", "90.0", "±", "0.4", "–", "3.0", "not", "run"]
+    assert lines[4:] == ["Published: Kirkpatrick et al. 2017", "Published: an aim"]
+
+
+@pytest.mark.parametrize("width", [80, 200])
+def test_published_numbers_are_not_cut_on_a_terminal(width: int):
+    published = [{"method": "ewc", "measure": "told.average_incremental_accuracy", "value": 0.5, "source": "a paper", "tolerance": 0.1}]
+    text = printed(synthetic.several() | {"published": published}, width=width, terminal=True)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    assert "average incremental accuracy, told the task" in text and "not run" in text
+
+
+def checked(results: dict) -> tuple[bool, str]:
+    file = io.StringIO()
+    passed = print_check(results, Console(file=file, color_system=None))
+    return passed, file.getvalue()
+
+
+def test_a_check_tells_its_verdicts_and_fails_unless_all_are_within():
+    results = synthetic.several()
+    assert checked(results | {"published": PUBLISHED}) == (False, "Check failed: 1 within, 1 outside, 1 not run\n")
+    assert checked(results | {"published": PUBLISHED[1:2]}) == (True, "Check passed: 1 within\n")
+
+
+def test_a_check_fails_while_runs_have_not_finished():
+    results = synthetic.several() | {"published": PUBLISHED[1:2]}
+    results["runs"].append(synthetic.failed("l2", 7, "of no published number"))
+    assert checked(results)[0]
+    results["runs"].append(synthetic.failed("ewc", 7, "boom"))
+    assert checked(results) == (False, "Check failed: 1 within; ewc: 1 run not finished\n")
+    results["runs"].append({"method": "ewc", "seed": 8, "status": "running", "config": {}})
+    assert checked(results) == (False, "Check failed: 1 within; ewc: 2 runs not finished\n")
+
+
+def test_accuracy_where_the_task_is_told_has_a_column_when_a_run_has_it():
+    results = synthetic.several(seeds=1)
+    assert "told the task" not in printed(results)
+    next(run for run in results["runs"] if run["method"] == "ewc")["told"] = synthetic.told(0.987)
+    text = printed(results)
+    assert text.splitlines()[0].split()[:6] == ["method", "accuracy", "told", "the", "task", "backward"]
+    assert next(line for line in text.splitlines() if line.startswith("ewc")).split()[2] == "98.7"
 
 
 def test_ascii_output_where_the_terminal_knows_nothing_else():

@@ -1,13 +1,21 @@
 """Methods: one paper, one file. The table maps the names of recipes and the command line to classes."""
 
 from lifelong.method import Method
+from lifelong.methods.agem import AGEM
+from lifelong.methods.der import DER
 from lifelong.methods.ewc import EWC
 from lifelong.methods.finetune import Finetune
+from lifelong.methods.gem import GEM
+from lifelong.methods.generative_replay import GenerativeReplay
+from lifelong.methods.icarl import ICaRL
 from lifelong.methods.independent import Independent
 from lifelong.methods.joint import Joint
 from lifelong.methods.l2 import L2
+from lifelong.methods.lwf import LwF
+from lifelong.methods.mas import MAS
 from lifelong.methods.online_ewc import OnlineEWC
 from lifelong.methods.replay import Replay
+from lifelong.methods.si import SI
 
 METHODS: dict[str, type[Method]] = {
     "finetune": Finetune,
@@ -16,7 +24,32 @@ METHODS: dict[str, type[Method]] = {
     "l2": L2,
     "ewc": EWC,
     "online-ewc": OnlineEWC,
+    "si": SI,
+    "mas": MAS,
+    "lwf": LwF,
+    "icarl": ICaRL,
     "replay": Replay,
+    "der": DER,
+    "generative-replay": GenerativeReplay,
+    "gem": GEM,
+    "agem": AGEM,
 }
 
-__all__ = ["EWC", "L2", "METHODS", "Finetune", "Independent", "Joint", "OnlineEWC", "Replay"]
+__all__ = [
+    "AGEM",
+    "DER",
+    "EWC",
+    "GEM",
+    "L2",
+    "MAS",
+    "METHODS",
+    "SI",
+    "Finetune",
+    "GenerativeReplay",
+    "ICaRL",
+    "Independent",
+    "Joint",
+    "LwF",
+    "OnlineEWC",
+    "Replay",
+]

@@ -1,13 +1,11 @@
 """From runs (one method, one seed each) to numbers for each method: the mean over seeds and their spread."""
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lifelong.errors import nearest
 from lifelong.matrix import Matrix, Values, from_json
 
 SCHEMA = 1
@@ -54,6 +52,7 @@ class MethodDigest:
         finished, failed, running: its runs, in the order of their seeds.
         matrix: R, the mean over finished seeds; None if none has finished.
         measures: for each name in MEASURES an estimate.
+        told: for each name in MEASURES an estimate where prediction is told the task; empty if no run was evaluated so.
         costs: for each name in COSTS an estimate.
         keeps: what the method keeps from earlier tasks; "" if not told.
         settings: flat names ("optimizer.lr") and values.
@@ -67,6 +66,7 @@ class MethodDigest:
     matrix: Matrix | None
     seed_values: tuple[Values, ...]
     measures: Mapping[str, Estimate]
+    told: Mapping[str, Estimate]
     costs: Mapping[str, Estimate]
     keeps: str
     settings: Mapping[str, str]
@@ -75,26 +75,6 @@ class MethodDigest:
         """The accuracy on all tasks seen so far, after 1, 2, ... tasks."""
         learned = len(self.seed_values[0]) - 1 if self.seed_values else 0
         return [estimate([float(values[i, :i].mean()) for values in self.seed_values]) for i in range(1, learned + 1)]
-
-
-@dataclass(frozen=True)
-class PublishedRow:
-    """A published number beside ours; NaN where ours is undefined or was not run. Fractions, like everything in the results.
-
-    Attributes:
-        measure, label: as the recipe writes it, and in words.
-        difference: ours - published.
-        tolerance: how far apart the recipe expects them to be; NaN if it does not say.
-    """
-
-    method: str
-    measure: str
-    label: str
-    ours: Estimate
-    published: float
-    difference: float
-    tolerance: float
-    source: str
 
 
 def estimate(points: Iterable[float]) -> Estimate:
@@ -131,6 +111,7 @@ def _digest_method(name: str, runs: Sequence[Run], tasks: Sequence[str], baselin
     if len(shapes) > 1:
         found = ", ".join(map(str, sorted(shapes)))
         raise ReportError(f"the matrices of {name}'s seeds have different shapes: {found}; run them anew with --fresh")
+    told = [run["told"]["summary"] if "told" in run else {} for run in finished]
     return MethodDigest(
         name=name,
         baseline=baseline,
@@ -139,15 +120,16 @@ def _digest_method(name: str, runs: Sequence[Run], tasks: Sequence[str], baselin
         running=tuple(run for run in runs if run["status"] == "running"),
         matrix=Matrix(tuple(tasks), np.mean([matrix.values for matrix in matrices], axis=0)) if matrices else None,
         seed_values=tuple(matrix.values for matrix in matrices),
-        measures={measure: _over_seeds(finished, "summary", measure) for measure in MEASURES},
-        costs={cost: _over_seeds(finished, "cost", cost) for cost in COSTS},
+        measures={measure: _over_seeds([run["summary"] for run in finished], measure) for measure in MEASURES},
+        told={measure: _over_seeds(told, measure) for measure in MEASURES} if any(told) else {},
+        costs={cost: _over_seeds([run["cost"] for run in finished], cost) for cost in COSTS},
         keeps=next((run["keeps"] for run in runs if run.get("keeps")), ""),
         settings=_settings([run["config"] for run in runs if "config" in run]),
     )
 
 
-def _over_seeds(runs: Sequence[Run], group: str, key: str) -> Estimate:
-    values = [run[group].get(key) for run in runs]
+def _over_seeds(numbers: Sequence[Mapping[str, float | None]], key: str) -> Estimate:
+    values = [one.get(key) for one in numbers]
     return estimate([float("nan") if value is None else float(value) for value in values])
 
 
@@ -174,35 +156,3 @@ def _value_text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return "[" + ", ".join(map(_value_text, value)) + "]"
     return str(value)
-
-
-def measure_of(measure: str) -> tuple[str, Callable[[Run], float | None]]:
-    """A measure's label, and how to find it in a finished run.
-
-    Args:
-        measure: a key of a run's summary, or "R[i,j]": row i (after learning i tasks; 0 is the untrained network), task j from 1.
-    """
-    if entry := re.fullmatch(r"R\[\s*(\d+)\s*,\s*([1-9]\d*)\s*\]", measure):
-        i, j = int(entry[1]), int(entry[2])
-        return f"task {j} " + (f"after task {i}" if i else "untrained"), lambda run: _entry(run, i, j)
-    if measure not in MEASURES:
-        raise ReportError(f"unknown published measure {measure!r}; {nearest(measure, [*MEASURES, 'R[i,j]'])}")
-    return MEASURES[measure], lambda run: run["summary"].get(measure)
-
-
-def _entry(run: Run, i: int, j: int) -> float | None:
-    rows = [run["initial"], *run["matrix"]]
-    return rows[i][j - 1] if i < len(rows) and j <= len(rows[i]) else None
-
-
-def published_rows(results: Results) -> list[PublishedRow]:
-    """The published numbers that `results` carries, each beside ours: the mean over finished seeds, and the difference ours - published."""
-    check_results(results)
-    rows = []
-    for item in results.get("published", []):
-        label, find = measure_of(item["measure"])
-        found = [find(run) for run in results["runs"] if run["method"] == item["method"] and run["status"] == "finished"]
-        ours = estimate([float("nan") if value is None else float(value) for value in found])
-        published, tolerance = float(item["value"]), float(item.get("tolerance", "nan"))
-        rows.append(PublishedRow(item["method"], item["measure"], label, ours, published, ours.mean - published, tolerance, item["source"]))
-    return rows

@@ -1,5 +1,7 @@
 """Results as one self-contained HTML page: no scripts, no files or addresses beside it, readable on a phone and on paper."""
 
+import base64
+import binascii
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +9,9 @@ from importlib import resources
 from pathlib import Path
 
 from lifelong.report import charts, units
-from lifelong.report.digest import COSTS, MEASURES, MethodDigest, PublishedRow, Results, digest, published_rows
+from lifelong.report.digest import COSTS, MEASURES, MethodDigest, ReportError, Results, digest
+from lifelong.report.png import SIGNATURE
+from lifelong.report.published import COLUMNS, cells, counts, published_rows
 
 NAMES_LISTED = 24  # more tasks than this are not all named
 BASELINE_MEANING = {
@@ -24,6 +28,8 @@ MEASURE_MEANING = {
     "learning_accuracy": "the mean accuracy on each task just after learning it",
     "average_incremental_accuracy": "the mean over steps of the accuracy on all tasks seen so far, the first step included",
 }
+TOLD_LABEL = "accuracy, told the task"
+TOLD_MEANING = "the same where prediction is told the task, so that only its own classes compete"
 COST_LABELS = {
     "train_seconds": ("training", units.seconds),
     "evaluate_seconds": ("evaluation", units.seconds),
@@ -32,6 +38,15 @@ COST_LABELS = {
     "kept_bytes": ("kept between tasks", units.size),
     "parameters": ("parameters", units.count),
 }
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An image that a method made, as PNG in base64, and what it shows."""
+
+    title: str
+    whose: str
+    png: str
 
 
 @dataclass(frozen=True)
@@ -59,6 +74,11 @@ def page(results: Results) -> str:
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     methods = digest(results)
     shown = [method for method in methods if method.matrix is not None]
+    measures = [(MEASURES[name], MEASURE_MEANING[name]) for name in MEASURES]
+    told = any(method.told for method in methods)
+    if told:
+        measures.insert(1, (TOLD_LABEL, TOLD_MEANING))
+    rows = published_rows(results)
     pictures = {kind: [(name, Markup(image)) for name, image in drawn] for kind, drawn in _pictures(methods, shown).items()}
     return environment.from_string(template).render(
         results=results,
@@ -69,11 +89,14 @@ def page(results: Results) -> str:
         many=len(results["stream"]["tasks"]) > charts.NUMBERED,
         more_than_drawn=len(results["stream"]["tasks"]) > charts.MOST_LINES,
         troubles=list(_troubles(methods)),
-        measures=[(MEASURES[name], MEASURE_MEANING[name]) for name in MEASURES],
-        summary=[Row(_label(method), _summary_cells(method)) for method in methods],
+        measures=measures,
+        summary=[Row(_label(method), _summary_cells(method, told)) for method in methods],
         baselines=[(method.name, BASELINE_MEANING.get(method.name, "")) for method in methods if method.baseline],
         pictures=pictures,
-        published=[(row, _published_cells(row)) for row in published_rows(results)],
+        published=[(row, cells(row)) for row in rows],
+        published_columns=COLUMNS,
+        verdicts=counts(rows),
+        drawn=list(_drawn(methods)),
         cost_labels=[label for label, _ in COST_LABELS.values()],
         costs=[Row(_label(method), [COST_LABELS[cost][1](method.costs[cost].mean) for cost in COSTS]) for method in shown],
         common_settings=_common_settings(methods),
@@ -116,15 +139,28 @@ def _troubles(methods: Sequence[MethodDigest]) -> Iterator[str]:
             yield f"{method.name}, seed {run['seed']}, has not finished yet"
 
 
-def _summary_cells(method: MethodDigest) -> list[str]:
+def _summary_cells(method: MethodDigest, told: bool) -> list[str]:
     total = len(method.finished) + len(method.failed) + len(method.running)
     seeds = str(total) if len(method.finished) == total else f"{len(method.finished)} of {total}"
-    return [*(units.percent_with_spread(one.mean, one.spread) for one in method.measures.values()), seeds]
+    shown = [units.percent_with_spread(one.mean, one.spread) for one in method.measures.values()]
+    if told:
+        one = method.told.get("accuracy")
+        shown.insert(1, units.percent_with_spread(one.mean, one.spread) if one else units.UNDEFINED)
+    return [*shown, seeds]
 
 
-def _published_cells(row: PublishedRow) -> list[str]:
-    ours = units.percent_with_spread(row.ours.mean, row.ours.spread)
-    return [ours, units.percent(row.published), units.signed_percent(row.difference), units.percent(row.tolerance)]
+def _drawn(methods: Sequence[MethodDigest]) -> Iterator[Drawn]:
+    """The images that runs carry, each checked to be what it says: it goes into the page as it is."""
+    for method in methods:
+        for run in method.finished:
+            for image in run.get("pictures", []):
+                try:
+                    content = base64.b64decode(image["png"], validate=True)
+                except binascii.Error:
+                    content = b""
+                if not content.startswith(SIGNATURE):
+                    raise ReportError(f"{method.name}, seed {run['seed']}: the picture {image['title']!r} is no PNG in base64")
+                yield Drawn(image["title"], f"{_label(method)}, seed {run['seed']}", image["png"])
 
 
 def _pictures(methods: Sequence[MethodDigest], shown: Sequence[MethodDigest]) -> dict[str, list[tuple[str, str]]]:

@@ -9,10 +9,11 @@ from rich.table import Table
 from rich.text import Text
 
 from lifelong.report import units
-from lifelong.report.digest import MethodDigest, Results, digest, published_rows
+from lifelong.report.digest import MethodDigest, Results, digest
+from lifelong.report.published import COLUMNS, cells, counts, passes, published_rows
 
 Column = tuple[str, Callable[[MethodDigest], str]]
-ASCII = str.maketrans({"±": "+", "–": "-", "−": "-", "†": "*", "…": "~"})
+ASCII = str.maketrans({"±": "+", "–": "-", "−": "-", "†": "*", "…": "~", "≥": ">", "≤": "<"})
 
 
 def print_summary(results: Results, console: Console) -> None:
@@ -22,14 +23,16 @@ def print_summary(results: Results, console: Console) -> None:
         ("method", lambda method: f"{method.name} †" if method.baseline else method.name),
         *((label, _score(measure)) for label, measure in _SCORES),
     ]
+    if any(method.told for method in methods):
+        scores.insert(2, ("told the task", _told))
     costs: list[Column] = [(label, _cost(cost, show)) for label, cost, show in _COSTS]
     if methods:
         together = _cells([*scores, *costs], methods)
         if not console.is_terminal or _width(together) <= console.width:
             _print(console, together)
         else:
-            _print(console, _cells(scores, methods))
-            _print(console, _cells([scores[0], *costs], methods))
+            _print_in_parts(console, scores[0], scores[1:], methods)
+            _print_in_parts(console, scores[0], costs, methods)
         notes = "Scores in %, mean ± standard deviation over seeds. " + ("† baseline. " if any(m.baseline for m in methods) else "")
         _say(console, notes + f"Data: {results['stream']['data']}.", style="dim")
     _print_published(results, console)
@@ -38,6 +41,16 @@ def print_summary(results: Results, console: Console) -> None:
             _say(console, f"failed: {method.name}, seed {run['seed']}: {run['error']}", style="bold red")
         for run in method.running:
             _say(console, f"not finished: {method.name}, seed {run['seed']}", style="yellow")
+
+
+def print_check(results: Results, console: Console) -> bool:
+    """Print in one line how many of our numbers are within what the recipe expects; whether all are, and all their runs have finished."""
+    rows = published_rows(results)
+    unfinished = {row.method: row.unfinished for row in rows if row.unfinished}
+    late = "".join(f"; {method}: {number} run{'s' if number > 1 else ''} not finished" for method, number in unfinished.items())
+    passed = passes(rows)
+    _say(console, f"Check {'passed' if passed else 'failed'}: {counts(rows)}{late}", style="bold green" if passed else "bold red")
+    return passed
 
 
 _SCORES = (
@@ -56,6 +69,11 @@ _COSTS = (
 
 def _score(measure: str) -> Callable[[MethodDigest], str]:
     return lambda method: units.percent_with_spread(method.measures[measure].mean, method.measures[measure].spread)
+
+
+def _told(method: MethodDigest) -> str:
+    one = method.told.get("accuracy")
+    return units.percent_with_spread(one.mean, one.spread) if one else units.UNDEFINED
 
 
 def _cost(cost: str, show: Callable[[float], str]) -> Callable[[MethodDigest], str]:
@@ -101,22 +119,24 @@ def _print(console: Console, cells: Sequence[Sequence[str]]) -> None:
     console.print(table)
 
 
+def _print_in_parts(console: Console, first: Column, columns: Sequence[Column], methods: Sequence[MethodDigest]) -> None:
+    """As many tables as the terminal's width asks for, each with the first column."""
+    while columns:
+        fitting = [k for k in range(2, len(columns) + 1) if _width(_cells([first, *columns[:k]], methods)) <= console.width]
+        shown = max(fitting, default=1)
+        _print(console, _cells([first, *columns[:shown]], methods))
+        columns = columns[shown:]
+
+
 def _print_published(results: Results, console: Console) -> None:
     rows = published_rows(results)
     if not rows:
         return
-    names = ["method", "published measure", "ours", "published", "difference", "expected within"]
-    cells = [
-        [
-            row.method,
-            row.label,
-            units.percent_with_spread(row.ours.mean, row.ours.spread),
-            units.percent(row.published),
-            units.signed_percent(row.difference),
-            units.percent(row.tolerance),
-        ]
-        for row in rows
-    ]
-    _print(console, [names, *cells])
+    table = [["method", "measure", *COLUMNS], *([row.method, row.label, *cells(row)] for row in rows)]
+    if not console.is_terminal or _width(table) <= console.width:
+        _print(console, table)
+    else:
+        for method, label, *shown in table[1:]:
+            _say(console, f"{method}, {label}: {', '.join(f'{name} {cell}' for name, cell in zip(COLUMNS, shown, strict=True))}", style="")
     for source in dict.fromkeys(row.source for row in rows):
         _say(console, f"Published: {source}", style="dim")
