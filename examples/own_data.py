@@ -35,7 +35,7 @@ class Files(Dataset[tuple[Any, str]]):
 def main() -> None:
     generator = np.random.default_rng(0)
     model = ll.models.MLP(2, [64, 64])
-    learner = ll.Learner(model, [ll.methods.Replay(capacity=200)], scenario="class", epochs=10)
+    learner = ll.Learner(model, [ll.methods.Replay(capacity=200)], scenario="class", epochs=80)
     may = ll.Task("may", train=animals(generator, ["cat", "dog"]), test=animals(generator, ["cat", "dog"], 50))
     june = ll.Task("june", train=Files(*animals(generator, ["horse", "mouse", "cat"])), test=animals(generator, ["horse", "mouse"], 50))
     july = ll.Task("july", train=animals(generator, ["whale"]), test=animals(generator, ["whale"], 50))

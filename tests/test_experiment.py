@@ -92,7 +92,7 @@ def test_one_worker_and_two_give_the_same_numbers_and_the_schema_holds(tiny: Pat
     assert together["published"] == [{"method": "ewc", "measure": "R[2, 1]", "value": 0.9, "source": "a paper", "tolerance": 0.03}]
     finetune, ewc = together["runs"]
     for run in (finetune, ewc):
-        assert run.keys() == {"method", "seed", "status", "config", "keeps", "matrix", "initial", "summary", "cost"}
+        assert run.keys() == {"method", "seed", "status", "config", "keeps", "matrix", "initial", "summary", "cost", "pictures"}
         assert (len(run["initial"]), [len(row) for row in run["matrix"]]) == (2, [2, 2])
         assert set(run["cost"]) == {"train_seconds", "evaluate_seconds", "steps", "peak_memory_bytes", "kept_bytes", "parameters"}
         assert 50e6 < run["cost"]["peak_memory_bytes"] < 5e9

@@ -15,7 +15,7 @@ def herd(features: Tensor, count: int) -> Tensor:
         count: how many to choose, without repetition.
 
     >>> herd(torch.tensor([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]]), 2).tolist()
-    [1, 0]
+    [1, 2]
     """
     phi = features.detach().cpu().double()
     mean, chosen = phi.mean(0), torch.zeros(len(phi), dtype=torch.bool)

@@ -41,8 +41,8 @@ def off_is_finetuning(case: Case, setting: Setting, path: Path) -> None:
 def one_task_is_finetuning(case: Case, setting: Setting, path: Path) -> None:
     """In its first task it is fine-tuning, bit for bit.
 
-    There is nothing to forget yet, so do nothing yet: `learner.tasks` is empty until the first task's end. A method with a loss of its own
-    from the first task on has plain_first=False.
+    There is nothing to forget yet, so do nothing yet: `learner.tasks` is empty until the first task's end. With a loss of its own already
+    in the first task, a method has plain_first=False.
     """
     tasks = setting.tasks(1)
     one = weights(learned(setting.learner(case.make()), tasks))
