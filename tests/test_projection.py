@@ -113,6 +113,14 @@ def test_a_gradient_without_conflict_stays_bit_for_bit() -> None:
     assert torch.equal(project(g, torch.zeros(3, 50), margin=0.5), g)
 
 
+def test_the_result_can_be_written_to_the_gradient_itself() -> None:
+    g, r = torch.randn(2, 50, generator=torch.Generator().manual_seed(0))
+    r = r if torch.dot(g, r) < 0 else -r
+    expected = project_one(g, r)
+    assert project_one(g, r, out=g) is g
+    assert torch.equal(g, expected)
+
+
 def test_the_margin_adds_every_memory_where_one_objects() -> None:
     g, G = torch.tensor([1.0, 0.0, 0.0]), torch.tensor([[-1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     torch.testing.assert_close(project(g, G, margin=0.5, ridge=0.0), torch.tensor([0.0, 0.5, 0.0]))

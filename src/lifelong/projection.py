@@ -34,19 +34,20 @@ def project(gradient: Tensor, memories: Tensor, margin: float = 0.0, ridge: floa
         return gradient
     gram += ridge * gram.diagonal().mean() * np.eye(len(gram))
     weights = torch.from_numpy(solve_dual(gram, products, margin)).to(memories)
-    return gradient + weights @ memories
+    return torch.addmv(gradient, memories.T, weights)
 
 
-def project_one(gradient: Tensor, reference: Tensor) -> Tensor:
+def project_one(gradient: Tensor, reference: Tensor, out: Tensor | None = None) -> Tensor:
     """g - (g'r / r'r) r where g'r < 0, and g bit for bit elsewhere (A-GEM, Eq. 11); it never waits for the device.
 
     Args:
         gradient: g, (P,).
         reference: r, (P,): the gradient of the loss on a batch from the memory. Where it is 0, g stays.
+        out: a vector (P,) to write it to, which may be g's own. None: a new one.
     """
     product, square = torch.dot(gradient, reference), torch.dot(reference, reference)
     share = product.clamp_max(0) / square.clamp_min(torch.finfo(square.dtype).tiny)
-    return torch.addcmul(gradient, share, reference, value=-1)
+    return torch.addcmul(gradient, share, reference, value=-1, out=out)
 
 
 def solve_dual(gram: Floats, products: Floats, margin: float = 0.0) -> Floats:
@@ -81,7 +82,10 @@ def _minimum(matrix: Floats, start: Floats, u: Floats, free: NDArray[np.bool_]) 
     while True:
         target = np.zeros(len(u))
         places = np.flatnonzero(free)
-        target[places] = np.linalg.solve(matrix[places[:, None], places], -start[places])
+        if len(places) == 1:  # the most frequent case, and LAPACK's calls are most of what it would cost
+            target[places] = -start[places] / matrix[places, places]
+        else:
+            target[places] = np.linalg.solve(matrix[places[:, None], places], -start[places])
         falling = np.flatnonzero(target < 0)
         if not len(falling):
             return target, target > 0

@@ -47,7 +47,7 @@ class AGEM(Method):
     def edit_gradient(self, learner: "Learner", batch: Batch) -> None:
         reference = learner.gradient(self.memory.draw(self.replayed, learner.generator(self)))
         gradient = learner.theta.gradient
-        gradient.copy_(project_one(gradient, reference))
+        project_one(gradient, reference, out=gradient)
 
     def end_task(self, learner: "Learner", task: Task) -> None:
         self.memory.add(learner.examples_of(task), learner.generator(self))

@@ -64,7 +64,9 @@ class GEM(Method):
         for memory, row in zip(batches, gradients.unbind(), strict=True):
             learner.gradient(memory, out=row)
         gradient = learner.theta.gradient
-        gradient.copy_(project(gradient, gradients, self.margin, self.ridge))
+        projected = project(gradient, gradients, self.margin, self.ridge)
+        if projected is not gradient:  # there was a conflict
+            gradient.copy_(projected)
 
     def end_task(self, learner: "Learner", task: Task) -> None:
         self._constraints = None
