@@ -112,7 +112,8 @@ def test_a_task_depends_on_seed_and_position_only(make: Callable[..., Stream], s
     stream = make(tasks=None, seed=seed)
     late = stream[position]
     assert same(late, make(tasks=None, seed=seed)[position:][0])
-    assert not torch.equal(inputs(stream[position + 1]), inputs(late))
+    # two angles can be so close that each pixel's nearest is the same; four can't
+    assert not all(torch.equal(inputs(stream[position + further]), inputs(late)) for further in (1, 2, 3))
 
 
 @pytest.mark.parametrize("make", [permuted_mnist, rotated_mnist])
