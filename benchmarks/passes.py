@@ -5,31 +5,32 @@
 The bare loop makes exactly these passes on tensors that lie ready, and takes the optimizer's step: for replay and der one on the batch
 joined with as many examples again; for lwf and icarl one on the batch and a teacher's forward pass with the loss between the two; for agem
 one on the batch and one on the reference batch; for gem one on the batch and one on every earlier task's memory; for the others one on
-the batch. What a method does between the passes is what the ratio shows. One thread, interleaved, medians of the process's own CPU time,
+the batch. What a method does between the passes is what the ratio shows; for si and der another row says what of it remains when that,
+too, is written by hand, as far as it says there. One thread, interleaved, medians of the process's own CPU time,
 which other processes disturb less than the clock.
 """
 
 import argparse
 import functools
-import json
-import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
-from pathlib import Path
 from typing import Literal
 
 import torch
+from common import Row, digits, main
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, one_hot
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy, mse_loss, one_hot
 
 import lifelong as ll
 from lifelong import learning
-from lifelong.data.mnist import load
 from lifelong.models import ConvNet
+from lifelong.theta import Theta
 from lifelong.training import fit
+
+Loss = Callable[[Tensor, Tensor], Tensor]  # of images and labels
 
 MEMORY = 256
 SGD = functools.partial(torch.optim.SGD, lr=0.01)
@@ -73,13 +74,6 @@ CASES = {
 }
 
 
-def digits(count: int) -> tuple[Tensor, Tensor]:
-    """float32 images (N, 1, 28, 28) and labels."""
-    mnist = load("embedded")
-    chosen = torch.arange(count) % len(mnist.train_y)
-    return mnist.train_x[chosen].float() / 255, mnist.train_y[chosen]
-
-
 def network(hidden: list[int]) -> nn.Module:
     if not hidden:
         return nn.Sequential(ConvNet(1, [16, 32]), nn.Linear(32, 10))
@@ -89,13 +83,27 @@ def network(hidden: list[int]) -> nn.Module:
     return nn.Sequential(*layers[:-1])
 
 
+def loop_of(model: nn.Module, size: int, steps: int, loss: Loss, after: Callable[[], None] = lambda: None) -> Callable[[], None]:
+    """The loop that everybody writes: data in memory, shuffled once an epoch, sliced into batches of `size`."""
+    x, y = digits(steps * size)
+    optimizer = SGD(model.parameters())
+
+    def epoch() -> None:
+        order = torch.randperm(len(x))
+        xs, ys = x[order], y[order]
+        for start in range(0, len(xs), size):
+            optimizer.zero_grad()
+            torch.autograd.backward(loss(xs[start : start + size], ys[start : start + size]))
+            optimizer.step()
+            after()
+
+    return epoch
+
+
 def bare_loop(case: Case, hidden: list[int], batch: int, steps: int) -> Callable[[], None]:
     """The passes by hand: the batch's gradient steps, those of the memories are computed and thrown away."""
-    bare, teacher, size = network(hidden), network(hidden).eval().requires_grad_(False), batch * case.joined
-    x, y = digits(steps * size)
-    parameters = list(bare.parameters())
-    optimizer = SGD(parameters)
-    kept = [digits(MEMORY) for _ in range(case.memories)]
+    bare, teacher = network(hidden), network(hidden).eval().requires_grad_(False)
+    parameters, kept = list(bare.parameters()), [digits(MEMORY) for _ in range(case.memories)]
 
     def loss(images: Tensor, labels: Tensor) -> Tensor:
         output = bare(images)
@@ -107,17 +115,45 @@ def bare_loop(case: Case, hidden: list[int], batch: int, steps: int) -> Callable
         target = torch.cat([answer[:, :5].sigmoid(), one_hot(labels, 10)[:, 5:].float()], dim=1)
         return binary_cross_entropy_with_logits(output, target)
 
-    def epoch() -> None:
-        order = torch.randperm(len(x))
-        xs, ys = x[order], y[order]
-        for start in range(0, len(xs), size):
-            optimizer.zero_grad()
-            torch.autograd.backward(loss(xs[start : start + size], ys[start : start + size]))
-            for images, labels in kept:
-                torch.autograd.grad(cross_entropy(bare(images), labels), parameters)
-            optimizer.step()
+    def after() -> None:
+        for images, labels in kept:
+            torch.autograd.grad(cross_entropy(bare(images), labels), parameters)
 
-    return epoch
+    return loop_of(bare, batch * case.joined, steps, loss, after)
+
+
+def si_by_hand(hidden: list[int], batch: int, steps: int) -> Callable[[], None]:
+    """The pull to the center and the path integral, in as few calls as there are on vectors that the parameters are slices of."""
+    model, theta = network(hidden), Theta()
+    theta.bind(dict(model.named_parameters()))
+    value, center, before, path = theta.value, theta.value.clone(), theta.value.clone(), torch.zeros_like(theta.value)
+    pull = torch.rand_like(value) / 1000
+    parts = list(zip(theta.parameters, *(theta.layout.split(vector).values() for vector in (path, before)), strict=True))
+
+    @torch.no_grad()
+    def after() -> None:
+        value.lerp_(center, pull)
+        before.sub_(value)
+        for parameter, integral, step in parts:
+            integral.addcmul_(parameter.grad, step)
+        before.copy_(value)
+
+    return loop_of(model, batch, steps, lambda images, labels: cross_entropy(model(images), labels), after)
+
+
+def der_by_hand(hidden: list[int], batch: int, steps: int) -> Callable[[], None]:
+    """A draw from a memory that never changes, and the two losses."""
+    model, (kept, _), logits = network(hidden), digits(200), torch.randn(200, 10)
+
+    def loss(images: Tensor, labels: Tensor) -> Tensor:
+        drawn = torch.randint(len(kept), (batch,))
+        output = model(torch.cat([images, kept.index_select(0, drawn)]))
+        return cross_entropy(output[:batch], labels) + 0.5 * mse_loss(output[batch:], logits.index_select(0, drawn))
+
+    return loop_of(model, batch, steps, loss)
+
+
+BY_HAND = {"si": si_by_hand, "der": der_by_hand}
 
 
 def learner_loop(case: Case, hidden: list[int], batch: int, steps: int) -> Callable[[], None]:
@@ -145,9 +181,8 @@ def learner_loop(case: Case, hidden: list[int], batch: int, steps: int) -> Calla
     return epoch
 
 
-def ratio(case: Case, hidden: list[int], batch: int, steps: int, repeats: int) -> tuple[float, float]:
-    """Median seconds of a bare step, and the learner's as a ratio to it."""
-    loops = (bare_loop(case, hidden, batch, steps), learner_loop(case, hidden, batch, steps))
+def ratio(loops: tuple[Callable[[], None], Callable[[], None]], steps: int, repeats: int) -> tuple[float, float]:
+    """Median seconds of a step of the first loop, and the second's as a ratio to it."""
     times: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats + 1):
         for loop, taken in zip(loops, times, strict=True):
@@ -158,25 +193,18 @@ def ratio(case: Case, hidden: list[int], batch: int, steps: int, repeats: int) -
     return bare, own / bare
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=20)
-    parser.add_argument("--methods", help="only those whose names begin with one of these, as in si,gem")
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
+def measure(arguments: argparse.Namespace) -> Iterator[Row]:
     wanted = tuple(arguments.methods.split(",")) if arguments.methods else ("",)
-    results: dict[str, dict[str, float]] = {}
-    for size, (hidden, batch, steps) in SIZES.items():
+    for size, (hidden, batch, most) in SIZES.items():
         for name, case in CASES.items():
-            if name.startswith(wanted):
-                bare, share = ratio(case, hidden, batch, max(steps // max(case.memories, 1), 2), arguments.repeats)
-                results[f"{size}, {name}"] = {"bare_seconds": bare, "ratio": share}
-                print(f"{size}, {name}: bare {1e6 * bare:.0f} µs, ratio {share:.2f}", flush=True)
-    if arguments.out:
-        about = {"torch": torch.__version__, "python": platform.python_version(), "machine": platform.processor() or platform.machine()}
-        arguments.out.write_text(json.dumps({"about": about, "ratios": results}, indent=1) + "\n")
+            steps = max(most // max(case.memories, 1), 2)
+            makers = {name: functools.partial(learner_loop, case), f"{name}, by hand": BY_HAND.get(name)}
+            for title, make in makers.items():
+                if make is not None and name.startswith(wanted):
+                    loops = (bare_loop(case, hidden, batch, steps), make(hidden, batch, steps))
+                    bare, share = ratio(loops, steps, arguments.repeats)
+                    yield f"{size}, {title}", {"bare_seconds": bare, "ratio": share}, f"bare {1e6 * bare:.0f} µs, ratio {share:.2f}"
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, 20, measure, methods="only those whose names begin with one of these, as in si,gem")

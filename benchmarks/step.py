@@ -8,20 +8,17 @@ The learner's loops are the real ones (`training.fit`) on a second task, so that
 
 import argparse
 import functools
-import json
-import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import pairwise
-from pathlib import Path
 
 import torch
+from common import Row, digits, main
 from torch import nn
 
 import lifelong as ll
 from lifelong import learning
-from lifelong.data.mnist import load
 from lifelong.training import fit
 
 SIZES = {"784-100-100-10, batch 10": ([100, 100], 10, 200), "784-256-256-10, batch 128": ([256, 256], 128, 25)}
@@ -39,13 +36,6 @@ METHODS: dict[str, list[ll.Method]] = {
 }
 
 
-def digits(steps: int, batch: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """float32 images (N, 784) and labels, as many as the steps need."""
-    mnist = load("embedded")
-    chosen = torch.arange(steps * batch) % len(mnist.train_y)
-    return mnist.train_x[chosen].flatten(1).float() / 255, mnist.train_y[chosen]
-
-
 def bare_loop(hidden: list[int], optimizer: Callable[..., torch.optim.Optimizer], batch: int, steps: int) -> Callable[[], None]:
     """The loop that everybody writes: data in memory, shuffled once an epoch, sliced."""
     sizes = [784, *hidden, 10]
@@ -54,7 +44,8 @@ def bare_loop(hidden: list[int], optimizer: Callable[..., torch.optim.Optimizer]
         layers += [nn.Linear(a, b), nn.ReLU()]
     network = nn.Sequential(*layers[:-1])
     optimizing = optimizer(network.parameters())
-    x, y = digits(steps, batch)
+    x, y = digits(steps * batch)
+    x = x.flatten(1)
 
     def epoch() -> None:
         order = torch.randperm(len(x))
@@ -72,7 +63,8 @@ def learner_loop(
     methods: list[ll.Method], hidden: list[int], optimizer: Callable[..., torch.optim.Optimizer], batch: int, steps: int
 ) -> Callable[[], None]:
     """The same work by a learner that has learned a task already."""
-    x, y = digits(steps, batch)
+    x, y = digits(steps * batch)
+    x = x.flatten(1)
     learner = ll.Learner(ll.models.MLP(784, hidden), methods, "domain", optimizer=optimizer, batch_size=batch)
     learner.learn(ll.Task("first", train=(x, y)))
     second = ll.Task("second", train=(x, y))
@@ -85,7 +77,7 @@ def learner_loop(
     return epoch
 
 
-def measure(loops: dict[str, Callable[[], None]], steps: int, repeats: int) -> dict[str, float]:
+def medians_of(loops: dict[str, Callable[[], None]], steps: int, repeats: int) -> dict[str, float]:
     """Median seconds a step of each loop."""
     times: dict[str, list[float]] = {name: [] for name in loops}
     for _ in range(repeats + 1):
@@ -96,26 +88,17 @@ def measure(loops: dict[str, Callable[[], None]], steps: int, repeats: int) -> d
     return {name: statistics.median(each[1:]) for name, each in times.items()}  # the first round warms up
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--repeats", type=int, default=60)
-    parser.add_argument("--out", type=Path)
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    results = {}
+def measure(arguments: argparse.Namespace) -> Iterator[Row]:
     for size, (hidden, batch, steps) in SIZES.items():
         for name, optimizer in OPTIMIZERS.items():
             loops = {"bare": bare_loop(hidden, optimizer, batch, steps)}
             loops |= {method: learner_loop(list(methods), hidden, optimizer, batch, steps) for method, methods in METHODS.items()}
-            medians = measure(loops, steps, arguments.repeats)
+            medians = medians_of(loops, steps, arguments.repeats)
             bare = medians["bare"]
-            results[f"{size}, {name}"] = {"bare_seconds": bare, **{method: medians[method] / bare for method in METHODS}}
             ratios = "  ".join(f"{method} {medians[method] / bare:.2f}" for method in METHODS)
-            print(f"{size}, {name}: bare {1e6 * bare:.0f} µs; {ratios}", flush=True)
-    if arguments.out:
-        about = {"torch": torch.__version__, "python": platform.python_version(), "machine": platform.processor() or platform.machine()}
-        arguments.out.write_text(json.dumps({"about": about, "ratios": results}, indent=1) + "\n")
+            numbers = {"bare_seconds": bare, **{method: medians[method] / bare for method in METHODS}}
+            yield f"{size}, {name}", numbers, f"bare {1e6 * bare:.0f} µs; {ratios}"
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, 60, measure)

@@ -37,7 +37,7 @@ def main() -> None:
         learner = ll.Learner(adopted, methods, scenario="class", optimizer=functools.partial(torch.optim.SGD, lr=0.05), epochs=3)
         kept = (torch.as_tensor(learner.predict(test_x)) == test_y).float().mean()
         print(f"{name}: adopted with {100 * kept:.1f} % of 0 to 7")
-        learner.learn(before, epochs=1, optimizer=functools.partial(torch.optim.SGD, lr=0.001))  # methods take in what it knows
+        learner.remember(before)  # methods take in what it knows
         learner.learn(new)
         row = learner.evaluate([before, new]).values[-1]
         print(

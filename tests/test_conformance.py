@@ -13,14 +13,19 @@ from lifelong.methods import (
     MAS,
     METHODS,
     SI,
+    ExpertGate,
     Finetune,
     GenerativeReplay,
     ICaRL,
     Independent,
     Joint,
     LwF,
+    Net2Net,
     OnlineEWC,
+    PackNet,
+    Progressive,
     Replay,
+    TaskGate,
 )
 from lifelong.testing.cases import Case, Setting
 from lifelong.testing.checks import CHECKS, settings_of
@@ -61,6 +66,20 @@ CASES = {
     ),
     "gem": Case(GEM, {"examples_per_task": 16}, off={"examples_per_task": 0}, margin=0.05),
     "agem": Case(AGEM, {"capacity": 60, "replayed": 16}, off={"capacity": 0}, margin=0.05),
+    "net2net": Case(Net2Net, {"until_accuracy": 2.0, "max_growths": 1}, off={"until_accuracy": 0}, plain_first=False),
+    "packnet": Case(  # no margin: told the task, fine-tuning has nothing to lose on the toy
+        PackNet, {"prune": 0.7}, refuses={"domain": "use scenario='task'", "class": "use scenario='task'"}, plain_first=False
+    ),
+    "progressive": Case(  # the suite's column of one layer can't be widened: all of it is features
+        Progressive, {}, refuses={"domain": "use scenario='task'", "class": "use scenario='task'"}, grows=False
+    ),
+    "task-gate": Case(TaskGate, {"steps": 20}, off={}, refuses={"domain": "use scenario='task'", "class": "use scenario='task'"}),
+    "expert-gate": Case(  # no margin, for the same reason
+        ExpertGate,
+        {"steps": 20, "threshold": -10.0},
+        sets_back=True,
+        refuses={"domain": "use scenario='task'", "class": "use scenario='task'"},
+    ),
 }
 
 

@@ -82,6 +82,27 @@ def test_adopt_classifier() -> None:
 
 
 @pytest.mark.slow
+def test_adopt_new_classes() -> None:
+    text = output("adopt_new_classes")
+    shown = (EXAMPLES.parent / "docs" / "adopt.md").read_text()
+    found: dict[str, tuple[float, float]] = {}
+    for line in text.splitlines()[1:]:
+        title, old, new = re.split(r"\s{2,}", line)
+        found[title] = float(old), float(new)
+        documented = number(re.escape(title) + r" +#", shown), number(re.escape(title) + r" +[\d.]+ +#", shown)
+        assert documented == pytest.approx(found[title], abs=6)  # percent; another processor adds in another order
+    assert len(found) == 8
+    assert found["before"][0] > 90
+    lost, learned = found["no old data: fine-tuning"]
+    assert lost < 30
+    assert learned > 90
+    for title in ("no old data: LwF", "20 a digit remembered: replay", "20 a digit remembered: iCaRL", "20 a digit in the task: LwF"):
+        assert found[title][0] > lost + 40
+        assert found[title][1] > 50
+    assert found["20 a digit in the task: LwF"][0] > found["20 a digit in the task: fine-tuning"][0] + 8
+
+
+@pytest.mark.slow
 def test_keep_for_years() -> None:
     text = output("keep_for_years")
     assert "next month: the process was killed in the middle of rotation 2" in text

@@ -92,7 +92,10 @@ def test_one_worker_and_two_give_the_same_numbers_and_the_schema_holds(tiny: Pat
     assert together["published"] == [{"method": "ewc", "measure": "R[2, 1]", "value": 0.9, "source": "a paper", "tolerance": 0.03}]
     finetune, ewc = together["runs"]
     for run in (finetune, ewc):
-        assert run.keys() == {"method", "seed", "status", "config", "keeps", "matrix", "initial", "summary", "cost", "pictures"}
+        numbered = {"matrix", "initial", "summary", "cost", "sizes", "pictures", "tables"}
+        assert run.keys() == {"method", "seed", "status", "config", "keeps", *numbered}
+        assert [set(each) for each in run["sizes"]] == [{"parameters", "kept_bytes"}] * 2
+        assert run["sizes"][-1] == {key: run["cost"][key] for key in ("parameters", "kept_bytes")}
         assert (len(run["initial"]), [len(row) for row in run["matrix"]]) == (2, [2, 2])
         assert set(run["cost"]) == {"train_seconds", "evaluate_seconds", "steps", "peak_memory_bytes", "kept_bytes", "parameters"}
         assert 50e6 < run["cost"]["peak_memory_bytes"] < 5e9
@@ -215,6 +218,15 @@ def test_what_a_generator_draws_is_in_the_first_seeds_result(tiny: Path, tmp_pat
     assert base64.b64decode(picture["png"]).startswith(SIGNATURE)
     assert done_here(recipe, tmp_path / "other", "generative-replay", position=1)[0]["pictures"] == []
     assert done_here(recipe, tmp_path / "none", "finetune")[0]["pictures"] == []
+
+
+def test_watching_is_a_setting_of_the_run_only_where_the_recipe_has_it(tiny: Path, tmp_path: Path) -> None:
+    watched, plain = (Experiment(recipes.load(tiny, changes), tmp_path / "out") for changes in (["watch_every=7"], []))
+    assert [run.config.get("watch_every") for run in watched.runs] == [7, 7]
+    assert not any("watch_every" in run.config for run in plain.runs)
+    record(plain)
+    with pytest.raises(RecipeError, match="in ewc, seed 0, watch_every is null there and 7 now. Write to another folder with --out DIR"):
+        watched.run()
 
 
 def test_outputs_of_all_classes_are_for_the_class_scenario(tiny: Path, tmp_path: Path) -> None:

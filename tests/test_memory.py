@@ -224,8 +224,8 @@ def test_what_was_offered_in_batches_of_any_size(capacity: int, sizes: list[list
     kept, expected = memory.logits[: len(memory)], logits_of(memory.x[: len(memory)], memory.logits.shape[1])
     assert torch.equal(kept.isnan(), beyond)
     assert torch.equal(kept[~beyond], expected[~beyond])
-    assert memory.contents.complete is not bool(beyond.any())
-    assert memory.contents.earlier.tolist() == list(range(len(memory))), "all tasks have ended"
+    assert memory.contents.incomplete == set(beyond.any(1).nonzero().squeeze(1).tolist())
+    assert memory.contents.earlier == list(range(len(memory))), "all tasks have ended"
 
 
 @pytest.mark.parametrize("block", [4, 4096])
@@ -271,13 +271,59 @@ def test_slots_are_drawn_anew_for_every_example_and_block(monkeypatch: pytest.Mo
 
 def test_earlier_examples_are_those_of_tasks_that_ended() -> None:
     memory, generator = Memory(100, "reservoir"), seeded()
-    assert memory.contents.earlier.tolist() == []
+    assert memory.contents.earlier == []
     for start in (0, 10):
         batch = Batch(numbered(start, 10).x, torch.arange(start, start + 10))
         memory.offer(batch, generator, logits_of(batch.x, 2))
         assert memory.y[memory.contents.earlier].tolist() == list(range(start))
         memory.end_task()
         assert memory.y[memory.contents.earlier].tolist() == list(range(start + 10))
+
+
+def looked_up(memory: Memory) -> tuple[object, ...]:
+    """What `Contents` says, from the tensors, one slot after the other."""
+    memory.note()
+    filled, offered, tasks = memory.counts.tolist()
+    heads, task = memory.head[:filled].tolist(), memory.task[:filled].tolist()
+    rows = memory.logits[:filled].tolist()
+    incomplete = {slot for slot, row in enumerate(rows) if not all(abs(z) < float("inf") for z in row)}
+    one = heads[0] if len(set(heads)) == 1 else heads
+    return filled, offered, tasks, one, [slot for slot in range(filled) if task[slot] < tasks], incomplete
+
+
+@given(
+    st.integers(1, 12),
+    st.lists(
+        st.one_of(
+            st.none(),  # a task's end
+            st.tuples(st.integers(1, 9), st.integers(1, 4), st.booleans(), st.one_of(st.integers(0, 2), st.none())),
+        ),
+        min_size=1,
+        max_size=30,
+    ),
+)
+@settings(deadline=None, max_examples=100)
+def test_what_the_host_knows_is_what_is_there(capacity: int, offers: list[tuple[int, int, bool, int | None] | None]) -> None:
+    """Whatever batches: of any size and width of logits, finite or not, of one head or of several."""
+    memory, generator, start = Memory(capacity, "reservoir"), seeded(), 0
+    for each in offers:
+        if each is None:
+            memory.end_task()
+        else:
+            size, columns, finite, head = each
+            y = torch.arange(start, start + size)
+            said = logits_of(y[:, None].float(), columns)
+            said[::2] += 0 if finite else float("inf")
+            memory.offer(Batch(y[:, None], y, y % 3 if head is None else head), generator, said)
+            start += size
+        known = memory.contents
+        heads = known.heads if isinstance(known.heads, int) else known.heads.tolist()
+        assert (known.filled, known.offered, known.tasks, heads, known.earlier, known.incomplete) == looked_up(memory)
+        opened = Memory(capacity, "reservoir")
+        for name, tensor in memory.named_buffers():
+            opened.register_buffer(name, tensor.clone())
+        assert (opened.contents.earlier, opened.contents.incomplete) == (known.earlier, known.incomplete)
+        assert type(opened.contents.heads) is type(known.heads)
 
 
 def test_examples_are_taken_by_slot() -> None:

@@ -38,6 +38,7 @@ class Vector:
         self.value, self.gradient = torch.zeros(size), torch.zeros(size)
         self.learning_rate = rate
         self.tasks: list[str] = []
+        self.adopted = False
 
 
 TASK: Any = None

@@ -98,6 +98,11 @@ def test_outputs_are_those_seen_unless_the_recipe_says_all(small: Path) -> None:
     assert recipes.load(small, ["outputs=all"]).outputs == "all"
 
 
+def test_tasks_are_watched_only_where_the_recipe_says_so(small: Path) -> None:
+    assert recipes.load(small).watch_every is None
+    assert recipes.load(small, ["watch_every=20"]).watch_every == 20
+
+
 def test_methods_are_chosen_in_the_recipes_order() -> None:
     chosen = recipes.only(recipes.load("ewc-permuted"), ["joint", "ewc"])
     assert list(chosen.methods) == ["ewc", "joint"]
@@ -152,6 +157,11 @@ def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
             "published.0: a bound has no tolerance; leave out tolerance = 0.1 or bound = 'most'",
         ),
         ("outputs=known", "outputs: input should be 'seen' or 'all', got 'known'"),
+        ("watch_every=0", "watch_every: input should be greater than or equal to 1, got 0"),
+        ("watch_every=1.5", "watch_every: input should be a valid integer, got a number with a fractional part, got 1.5"),
+        ("watch_every=often", "watch_every: input should be a valid integer, unable to parse string as an integer, got 'often'"),
+        ("watch_evry=20", "watch_evry: unknown key; did you mean 'watch_every'?"),
+        ("training.watch_every=20", "training.watch_every: unknown key; 'watch_every' belongs to the recipe as a whole: write it above"),
         ("methods.ewc.network=3", "methods.ewc.network: input should be a valid dictionary, got 3"),
         ("methods.ewc.network.name=3", "methods.ewc.network.name: input should be a valid string, got 3"),
         ("tolerance=-1", "tolerance: input should be greater than or equal to 0, got -1"),

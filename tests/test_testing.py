@@ -153,7 +153,7 @@ class Broken(Decay):
     ],
 )
 def test_the_suite_catches(kind: type[Method], check: str, reason: str) -> None:
-    off = {} if kind is Nothing else {"strength": 0}
+    off = None if kind is Nothing else {"strength": 0}
     report = check_method(kind, off=off, margin=0.9, checks=[check], raises=False)
     assert not report.passed
     assert reason in report.failed[0].reason

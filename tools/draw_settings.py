@@ -14,7 +14,7 @@ from statistics import fmean
 from typing import Any
 
 from lifelong.report import svg
-from lifelong.report.charts import Frame
+from lifelong.report.frame import Frame
 
 PAGES = Path(__file__).parents[1] / "docs" / "methods"
 NUMBERS = PAGES / "settings.json"
@@ -28,6 +28,9 @@ STREAMS = {
     "permutations": "five permutations of the digits",
     "rotations": "the digits in five angles from 0 to 90 degrees",
     "pairs": "five pairs of digits, scenario “class”",
+    "known pairs": "five pairs of digits, scenario “task”",
+    "known rotations": "the digits in five angles from 0 to 90 degrees, scenario “task”",
+    "unknown pairs": "five pairs of digits, scenario “task”, not told the task",
 }
 WIDTHS = {1: 470.0, 2: 310.0, 3: 280.0}  # of a panel, by the number of panels
 HEIGHT, TOP, BELOW = 214.0, 46.0, 18.0
@@ -38,7 +41,7 @@ Kept = dict[str, Any]
 
 @dataclass(frozen=True)
 class Sweep:
-    """One setting of a method at several values; "epochs" is the training's.
+    """One setting of a method at several values; "epochs" is the training's, "hidden" the network's, and "ewc" adds EWC of that strength.
 
     Attributes:
         fixed: the method's other arguments, where they are not the defaults.
@@ -114,6 +117,41 @@ SWEEPS: dict[str, tuple[str, list[Sweep]]] = {
         "permutations",
         [Sweep("capacity", [0, 20, 100, 500, 2000]), Sweep("replayed", [4, 16, 64, 256], {"capacity": 500})],
     ),
+    "net2net": (
+        "permutations",
+        [
+            Sweep("until_accuracy", [0, 0.6, 0.8, 0.9], {"hidden": [10, 10], "ewc": 30, "max_parameters": 100_000}),
+            Sweep("grow_by", [0.1, 0.25, 0.5, 1], {"hidden": [10, 10], "ewc": 30, "until_accuracy": 0.85, "max_parameters": 100_000}),
+        ],
+    ),
+    "packnet": (
+        "known pairs",
+        [Sweep("prune", [0.2, 0.5, 0.75, 0.9, 0.97, 0.99]), Sweep("retrain", [0, 0.2, 0.4, 1, 2], {"prune": 0.97})],
+    ),
+    "progressive": (
+        "known rotations",
+        [
+            Sweep("width", [0.05, 0.1, 0.25, 0.5, 1, 2]),
+            Sweep("adapter", ["nonlinear", "linear"]),
+            Sweep("epochs", [1, 2, 5, 10]),
+        ],
+    ),
+    "task-gate": (
+        "unknown pairs",
+        [
+            Sweep("units", [4, 16, 49, 196, 392], {"ewc": 30}),
+            Sweep("steps", [10, 50, 200, 500, 2000], {"ewc": 30}),
+            Sweep("rate", [0.0005, 0.002, 0.005, 0.02, 0.1], {"ewc": 30}),
+        ],
+    ),
+    "expert-gate": (
+        "known rotations",
+        [
+            Sweep("threshold", [0.7, 0.75, 0.8, 0.85, 1]),
+            Sweep("strength", [0, 0.1, 0.3, 1, 3], {"threshold": -1}),
+            Sweep("epochs", [1, 2, 5, 10]),
+        ],
+    ),
 }
 
 
@@ -143,20 +181,27 @@ def trained(stream: str, name: str, arguments: Mapping[str, Any]) -> dict[str, l
     from lifelong import Learner, streams
     from lifelong.methods import METHODS
     from lifelong.models import MLP
+    from lifelong.tasks import Stream
 
     torch.set_num_threads(1)
     tasks = {
         "permutations": lambda: streams.permuted_mnist(tasks=5, examples=2000),
         "rotations": lambda: streams.rotated_mnist(tasks=5, degrees=90.0, examples=2000),
         "pairs": lambda: streams.split_mnist(scenario="class"),
+        "known pairs": lambda: streams.split_mnist(scenario="task"),
+        "known rotations": lambda: Stream("rotations", "task", streams.rotated_mnist(tasks=5, degrees=90.0, examples=2000).make, 5),
+        "unknown pairs": lambda: streams.split_mnist(scenario="task"),
     }[stream]()
     arguments = dict(arguments)
-    epochs = arguments.pop("epochs", EPOCHS)
+    epochs, hidden, ewc = arguments.pop("epochs", EPOCHS), arguments.pop("hidden", [100, 100]), arguments.pop("ewc", None)
     found: dict[str, list[float]] = {measure: [] for measure in LINES}
     for seed in SEEDS:
+        methods = [METHODS[name](**arguments), *([] if ewc is None else [METHODS["ewc"](strength=ewc, examples=500)])]
+        if stream == "unknown pairs" and not methods[0].overrides("route"):
+            methods.append(METHODS["task-gate"]())
         learner = Learner(
-            MLP(784, [100, 100], seed=seed),
-            [METHODS[name](**arguments)],
+            MLP(784, hidden, seed=seed),
+            methods,
             tasks.scenario,
             classes=range(10) if tasks.scenario == "class" else (),
             optimizer=functools.partial(torch.optim.SGD, lr=RATE),
@@ -166,6 +211,8 @@ def trained(stream: str, name: str, arguments: Mapping[str, Any]) -> dict[str, l
         for task in tasks:
             learner.learn(task)
         matrix = learner.evaluate(tasks)
+        if stream == "unknown pairs":
+            matrix = learner.routed
         for measure, values in found.items():
             values.append(round(getattr(matrix, measure), 4))
     return found
@@ -214,7 +261,7 @@ def panel(sweep: Kept, baselines: Mapping[str, float], floor: float, width: floa
     values = sweep["values"]
     words = isinstance(values[0], bool | str)
     room = 0.5 if words else 0.0
-    frame = Frame(width - LABELS + 10, HEIGHT, floor, 0, 1)
+    frame = Frame(width - LABELS + 10, HEIGHT, (0.0, 1.0), (floor, 1.0))
     frame.left, frame.right = frame.left + 10, frame.right - 10
 
     def x(position: int) -> float:

@@ -25,8 +25,8 @@ from cyclopts import App
 from lifelong import recipe as recipes
 from lifelong.errors import RecipeError, nearest
 from lifelong.report import units
-from lifelong.report.digest import check_results, estimate
-from lifelong.report.published import TOLD, PublishedRow, beside, cells, counts, measure_of
+from lifelong.report.digest import WAYS, check_results, estimate
+from lifelong.report.published import PublishedRow, beside, cells, counts, measure_of
 from lifelong.results import difference, in_order, read_json, read_results
 
 ROOT = Path(__file__).parents[1]
@@ -162,8 +162,8 @@ def _run(run: Mapping[str, Any], recipe: recipes.Recipe, command: int) -> Stored
     tasks = len(run["initial"])
     if tasks <= LAST_ROW:
         measures += [f"R[{tasks},{j}]" for j in range(1, tasks + 1)]
-    if "told" in run:
-        measures += [f"{TOLD}{name}" for name in run["told"]["summary"]]
+    for way in WAYS:
+        measures += [f"{way}.{name}" for name in run[way]["summary"]] if way in run else []
     found = {_key(measure): measure_of(measure)[1](run) for measure in measures}
     values = {measure: round(value, 6) for measure, value in found.items() if value is not None}
     return {**entry, "seconds": round(run["cost"]["train_seconds"], 2), "values": values}

@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from lifelong.learner import Learner
     from lifelong.matrix import Matrix
     from lifelong.method import Method
+    from lifelong.methods.task_gate import TaskGate
     from lifelong.models.adopted import adopt
     from lifelong.tasks import Batch, Stream, Task
 
@@ -21,11 +22,12 @@ _HOMES = {
     "Method": "lifelong.method",
     "Stream": "lifelong.tasks",
     "Task": "lifelong.tasks",
+    "TaskGate": "lifelong.methods.task_gate",
     "adopt": "lifelong.models.adopted",
 }
 _MODULES = ("methods", "models", "streams")
 
-__all__ = ["Batch", "Learner", "Matrix", "Method", "Stream", "Task", "adopt", "methods", "models", "streams"]
+__all__ = ["Batch", "Learner", "Matrix", "Method", "Stream", "Task", "TaskGate", "adopt", "methods", "models", "streams"]
 
 
 def __getattr__(name: str) -> Any:

@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+NOTHING_LEARNED = "this learner has not learned anything yet, so it has no head; call learn(task) first"
+
 
 class TaskError(ValueError):
     """A task's data or classes can't be learned from as they are."""
@@ -34,6 +36,10 @@ class ThetaError(RuntimeError):
 
 class NonFiniteError(RuntimeError):
     """Training produced an infinite or undefined loss."""
+
+
+class GrowthError(ValueError):
+    """A network that can't be grown as it was asked to."""
 
 
 class Interrupted(KeyboardInterrupt):

@@ -155,6 +155,7 @@ class Experiment:
             "tasks": len(self.stream),
             "network": self.recipe.network_of(label).model_dump(),
             "outputs": self.recipe.outputs,
+            **({} if self.recipe.watch_every is None else {"watch_every": self.recipe.watch_every}),
             "training": training.model_dump(exclude={"epochs"} if training.steps else {"steps"}),
             "methods": {name: method.arguments() for name, method in methods.items()},
         }

@@ -35,7 +35,9 @@ class VAE(Generator):
     """A variational autoencoder of fully connected layers with ReLU, symmetrical.
 
     Paper: Kingma & Welling 2014, https://arxiv.org/abs/1312.6114, Eq. 10.
-    Loss:  -log p(x|z) + KL(q(z|x) || p(z)), summed over values and latents, z one draw from q(z|x)
+    Loss:  (-log p(x|z) + KL(q(z|x) || p(z))) / D, summed over D values and over latents, z one draw from q(z|x). The division leaves the
+        gradient's direction; of what Adam makes of it, the weights that hardly get a gradient, such as those of pixels that are always
+        dark, move less.
 
     Args:
         shape: of one input, as in [1, 28, 28].
@@ -78,7 +80,7 @@ class VAE(Generator):
             reconstruction = 0.5 * (output - x).square().sum(1)
         from_prior = mean - self.means[y] if self.conditional else mean
         divergence = 0.5 * (from_prior.square() + log_variance.exp() - 1 - log_variance).sum(1)
-        loss: Tensor = reconstruction + divergence
+        loss: Tensor = (reconstruction + divergence) / x.shape[1]
         return loss
 
     def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
-from lifelong import evaluation, learning, reading, shape
-from lifelong.errors import Interrupted, MethodError, NonFiniteError, ScenarioError, TaskError, nearest
-from lifelong.matrix import Matrix, empty_matrix, with_row, with_tasks
+from lifelong import adoption, evaluation, learning, prediction, reading, shape, snapshot
+from lifelong.errors import NOTHING_LEARNED, Interrupted, MethodError, NonFiniteError, ScenarioError, TaskError, nearest
+from lifelong.growth import Operation
+from lifelong.matrix import Matrix, empty_matrix
 from lifelong.method import Method, check_methods
 from lifelong.models.adopted import Adopted
 from lifelong.models.heads import Heads, Network, seed_of
@@ -26,8 +27,6 @@ from lifelong.progress import stop_on_interrupt
 from lifelong.tasks import Batch, Examples, Name, Scenario, Stream, Task
 from lifelong.theta import Theta
 from lifelong.training import Precision, Run, Training
-
-NOTHING_LEARNED = "this learner has not learned anything yet, so it has no head; call learn(task) first"
 
 
 @dataclass
@@ -60,7 +59,11 @@ class Learner:
         tasks: names of the learned tasks, in order.
         matrix: R, as far as it was measured.
         told: R where prediction is told the task, so that only its own classes compete; in the scenario "class" only.
+        routed: R where prediction is not told the task and a method chooses it (`TaskGate`); in the scenario "task" only.
+        chosen: how often the test inputs of each task, when they were last evaluated, were taken for which task.
         cost: seconds of training and evaluation, and steps.
+        sizes: after each learned task the number of "parameters" and the "kept_bytes", as `parameters_count` and `kept_bytes` give them;
+            a learner that an older version saved has only those of the tasks since.
         features: the current batch's (N, F), for `Method.loss`; None outside of it.
         fresh: how many of the current batch's examples, its first ones, are the task's own, not added by a method.
 
@@ -113,7 +116,10 @@ class Learner:
             self.journal.append({"operation": "declare_classes", "task": "", "classes": list(reading.unique("declared", classes))})
         self.matrix: Matrix = empty_matrix()
         self.told: Matrix = empty_matrix()
+        self.routed: Matrix = empty_matrix()
+        self.chosen: dict[str, dict[str, int]] = {}
         self.watched: list[dict[str, Any]] = []
+        self.sizes: list[dict[str, int]] = []
         self.cost = Cost()
         self.order = torch.Generator().manual_seed(seed_of(seed, "order"))
         self._generators = [torch.Generator().manual_seed(seed_of(seed, "method", i)) for i in range(len(self.methods))]
@@ -145,6 +151,11 @@ class Learner:
         return self.network.heads
 
     @property
+    def adopted(self) -> bool:
+        """Whether the network is an adopted classifier: then there is something to forget before the first task, too."""
+        return isinstance(self.model, Adopted)
+
+    @property
     def learning_rate(self) -> float:
         """The optimizer's current learning rate."""
         if self._run is None:
@@ -164,7 +175,7 @@ class Learner:
     def learned_rows(self, head: int) -> list[int]:
         """The rows of a head whose classes were learned before the current task, or adopted."""
         learned = {"", *self.tasks}
-        operations = [each for each in self.journal if each["operation"] == "add_classes" and each["task"] in learned]
+        operations = [each for each in self.journal if each["operation"] in ("add_classes", "add_head") and each["task"] in learned]
         names = {
             name for each in operations if self.scenario != "task" or self.heads.find(each["task"]) == head for name in each["classes"]
         }
@@ -261,21 +272,26 @@ class Learner:
         if not isinstance(watch_every, int) or watch_every < 1:
             raise ValueError(f"watch_every is {watch_every!r}; expected an integer >= 1")
         training = self.training.changed(settings)
-        before = self._snapshot()
+        before = snapshot.taken(self)
         try:
             with self._random, stop_on_interrupt() as stop:
                 if self._unfinished is None:
+                    adoption.ask(self, task)
                     run = learning.begin(self, task, training, evaluate)
                 else:
                     run = learning.resume(self, task, settings)
                 folder = Path(checkpoint) if checkpoint is not None else None
-                pauses = learning.Pauses(stop, folder, checkpoint_every, tuple(self._tested(watch)), watch_every)
-                learning.train(self, task, run, pauses, progress)
+                pauses = learning.Pauses(stop, folder, checkpoint_every, tuple(evaluation.tested(self, watch)), watch_every)
+                following: Run | None = run
+                while following is not None:
+                    run = following
+                    learning.train(self, task, run, pauses, progress)
+                    following = learning.next_round(self, task, run)
                 learning.end(self, task, run, evaluate)
         except Interrupted:
             raise
         except BaseException as error:
-            self._rollback(before)
+            snapshot.restore(self, before)
             if checkpoint is not None and isinstance(error, NonFiniteError):
                 self.save(checkpoint)  # in place of a state of this task, which would only lead to the same end
             raise
@@ -284,6 +300,28 @@ class Learner:
         if stop.requested:  # after the last step, when only the task's end was left to do
             where = f"saved in {checkpoint}" if checkpoint is not None else "kept in memory"
             raise Interrupted(f"stopped when task {task.name!r} was learned, {where}. To go on: learn the next task")
+
+    def remember(self, task: Task, *, evaluate: bool = True) -> None:
+        """Takes a task in that an adopted classifier knows already, as if it had just been learned; the network is not trained.
+
+        The methods take from its examples what they take at a task's end: kept examples, importances, a generator. It counts as learned.
+
+        Args:
+            task: some examples of classes that the learner knows; a few of each will do.
+            evaluate: measure the task's own test set, for the matrix.
+
+        Raises:
+            TaskError: the network was not adopted, does not know one of the classes, or can't take the inputs; a task was learned under
+                this name, or is in progress.
+        """
+        adoption.check_known(self, task)
+        before = snapshot.taken(self)
+        try:
+            with self._random:
+                adoption.remember(self, task, evaluate)
+        except BaseException:
+            snapshot.restore(self, before)
+            raise
 
     def consolidate(self, x: Tensor | NDArray[Any], task: str | None = None) -> None:
         """Protects what the network does with unlabelled inputs, as if a task with them had ended; for methods that need no labels (MAS).
@@ -296,23 +334,7 @@ class Learner:
             TaskError: nothing was learned yet, a task is in progress, or the inputs are none, not finite or not what the network takes.
             MethodError: no method of this learner can use unlabelled inputs.
         """
-        inputs = reading.inputs("consolidate", x)
-        if not self.tasks or self._unfinished is not None:
-            raise TaskError(
-                "consolidate protects what was learned: call it between tasks, after learn(task)"
-                + (f"; task {self._unfinished.task!r} is in progress" if self._unfinished is not None else "")
-            )
-        able = [method for method in self.methods if method.overrides("consolidate")]
-        if not able:
-            have = ", ".join(type(method).__name__ for method in self.methods) or "none"
-            raise MethodError(f"consolidate needs a method that learns from inputs without labels, as MAS; this learner's methods: {have}")
-        if not len(inputs):
-            raise TaskError("consolidate was given no inputs; expected at least one, shape (N, ...)")
-        reading.check_finite("consolidate", inputs)
-        shape.features_of(self, inputs[:2], _described(inputs))
-        with self._random:
-            for method in able:
-                method.consolidate(self, inputs.to(self.device), task)
+        adoption.consolidate(self, x, task)
 
     # Predicting and evaluating.
 
@@ -332,26 +354,25 @@ class Learner:
 
         Args:
             x: inputs (N, ...), as the network takes them.
-            task: which task they are from. Needed in the scenario "task".
+            task: which task they are from. Needed in the scenario "task"; for `predict`, unless a method chooses it (`TaskGate`).
         """
-        return self._scores(x, task).softmax(1).cpu()
+        return prediction.checked_scores(self, x, task).softmax(1).cpu()
 
     def predict(self, x: Tensor | NDArray[Any], task: str | None = None) -> NDArray[Any]:
         """Class names (N,). Arguments as in `predict_proba`."""
-        scores, names = self._scores(x, task), self.classes_of(task)
-        mixed = len({isinstance(name, str) for name in names}) > 1  # an array of both would make text of the numbers
-        chosen: NDArray[Any] = np.array(names, dtype=object if mixed else None)[scores.argmax(1).cpu().numpy()]
-        return chosen
+        return prediction.names(self, x, task)
 
-    def _scores(self, x: Tensor | NDArray[Any], task: str | None) -> Tensor:
-        inputs = reading.inputs("predict", x)
-        if not self.heads.layers or len(self.heads.waiting) == len(self.heads.classes[0]):
-            raise TaskError(NOTHING_LEARNED)
-        try:
-            return evaluation.scores(self, inputs, task)
-        except shape.NETWORK_ERRORS:
-            shape.features_of(self, inputs[:2], _described(inputs))
-            raise
+    def predict_task(self, x: Tensor | NDArray[Any]) -> NDArray[Any]:
+        """Names (N,) of the tasks that inputs are taken for.
+
+        Args:
+            x: inputs (N, ...), as the network takes them.
+
+        Raises:
+            MethodError: no method of this learner tells tasks apart.
+            TaskError: nothing was learned yet, or the network can't take the inputs.
+        """
+        return prediction.tasks(self, x)
 
     def evaluate(self, tasks: Stream | Iterable[Task]) -> Matrix:
         """Measures accuracy on the tasks' test sets now, and returns the matrix of everything measured so far.
@@ -359,24 +380,12 @@ class Learner:
         The measurements are the matrix's row n after n learned tasks. For classes that the learner has no outputs for it is NaN. Of an
         endless stream, the tasks learned so far and the next one are measured.
         """
-        tasks = self._tested(tasks)
+        tested = evaluation.tested(self, tasks)
         with self._random:
-            for task in tasks if self._network is None else []:
+            for task in tested if self._network is None else []:
                 shape.probe(self, task)
-            self._record(len(self.tasks), tasks)
+            evaluation.record(self, len(self.tasks), tested)
         return self.matrix
-
-    def _tested(self, tasks: Stream | Iterable[Task]) -> list[Task]:
-        """The tasks to evaluate, each with a test set; of an endless stream the tasks learned so far and the next one."""
-        if isinstance(tasks, Task):
-            raise TaskError("evaluate was given one Task; expected several or a stream, as in learner.evaluate([task])")
-        if isinstance(tasks, Stream) and tasks.endless:
-            tasks = tasks[: len(self.tasks) + 1]  # type: ignore[assignment]
-        listed = list(tasks)
-        untested = [task.name for task in listed if task.test is None]
-        if untested:
-            raise TaskError(f"task {untested[0]!r} has no test set to evaluate on; give it one: Task(..., test=(x, y))")
-        return listed
 
     def evaluations(self) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """The evaluations inside tasks: accuracies (N, T) with columns in the order of `tasks`, then of others, and during (N,).
@@ -389,29 +398,27 @@ class Learner:
             [each["during"] for each in self.watched], dtype=np.int64
         )
 
-    def _watch(self, step: int, tasks: Sequence[Task]) -> None:
-        with self._timed("evaluate_seconds"):
-            entries = {task.name: evaluation.accuracy(self, task)[0] for task in tasks}
-        self.watched.append({"during": len(self.tasks) + 1, "step": step, "accuracy": entries})
+    # Its shape, what it keeps, and where.
 
-    def _record(self, row: int, tasks: Sequence[Task], network: Network | None = None) -> None:
-        with self._timed("evaluate_seconds"):
-            entries = {task.name: evaluation.accuracy(self, task, network) for task in tasks}
-        names = [*self.tasks, *(n for n in self.matrix.tasks if n not in self.tasks)]
-        self.matrix = with_row(with_tasks(self.matrix, names), row, {name: entry[0] for name, entry in entries.items()})
-        if self.scenario == "class":
-            self.told = with_row(with_tasks(self.told, names), row, {name: entry[1] for name, entry in entries.items()})
+    def grow(self, operation: Operation) -> None:
+        """Changes the network's shape: theta, the optimizer's state and what methods keep follow, and it is written to the journal.
 
-    def _first_network(self) -> Network:
-        """The network as it was before the first task, for row 0."""
-        assert self._initial is not None
-        network = copy.deepcopy(self.network)
-        network.features.load_state_dict(self._initial)
-        for head, layer in enumerate(network.heads.layers):
-            layer.load_state_dict(network.heads.untrained(head).state_dict())
-        return network
+        Between tasks, or in `Method.prepare_task`, `Method.begin_task` and `Method.another_round`.
 
-    # What it keeps, and where.
+        Args:
+            operation: from `lifelong.growth`, as in learner.grow(widen("layers.0", 200)).
+
+        Raises:
+            GrowthError: it can't be done; nothing was changed.
+            TaskError: there is no network with heads yet, or a task is in progress.
+        """
+        if self._network is None:
+            raise TaskError(NOTHING_LEARNED)
+        if self._unfinished is not None:
+            raise TaskError(f"task {self._unfinished.task!r} is in progress; grow when it is learned")
+        if operation.get("seed", 0) is None:
+            operation = {**operation, "seed": seed_of(self.seed, "grow", len(self.journal))}
+        shape.grow(self, operation)
 
     def kept_bytes(self) -> int:
         """Bytes that the methods keep between tasks, beside the network."""
@@ -452,38 +459,8 @@ class Learner:
 
         return store.load(Path(path), model=model, methods=methods, optimizer=optimizer, scheduler=scheduler, device=device)
 
-    def _snapshot(self) -> dict[str, Any]:
-        kept = ("theta", "dormant", "tasks", "journal", "methods", "_network", "model", "_initial", "cost")
-        memo: dict[int, Any] = {}
-        copies = {name: copy.deepcopy(getattr(self, name), memo) for name in kept}
-        generators = [generator.get_state() for generator in (self.order, *self._generators)]
-        shared = {name: getattr(self, name) for name in ("matrix", "told", "_unfinished", "_carried")}
-        return {
-            "copies": copies,
-            "shared": shared,
-            "generators": generators,
-            "watched": len(self.watched),
-            "random": dict(self._random.states),
-        }
-
-    def _rollback(self, before: dict[str, Any]) -> None:
-        for name, value in {**before["copies"], **before["shared"]}.items():
-            setattr(self, name, value)
-        for generator, state in zip((self.order, *self._generators), before["generators"], strict=True):
-            generator.set_state(state)
-        self._random.states = before["random"]
-        del self.watched[before["watched"] :]
-        self._run, self._examples, self._task_training = None, None, None
-        if self.theta.layout.size:
-            named = dict(self.network.named_parameters())
-            self.theta.bind({name: named[name] for name in self.theta.layout.shapes})
-
     @contextmanager
     def _timed(self, name: str) -> Iterator[None]:
         started = time.perf_counter()
         yield
         setattr(self.cost, name, asdict(self.cost)[name] + time.perf_counter() - started)
-
-
-def _described(inputs: Tensor) -> str:
-    return f"inputs of shape {('N', *inputs.shape[1:])} and {inputs.dtype}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lifelong.errors import Interrupted, TaskError
+from lifelong.evaluation import first_network, record, watch
 from lifelong.optimizers import OptimizerState, export_optimizer, restore_optimizer
 from lifelong.progress import Progress, Stop
 from lifelong.shape import admit, bind, probe, wanted
@@ -55,11 +56,13 @@ def begin(learner: "Learner", task: Task, training: Training, evaluate: bool) ->
         raise TaskError(f"task {task.name!r} was learned already; give what is to be learned next a name of its own")
     probe(learner, task)
     if evaluate and task.test is not None:
-        learner._record(len(learner.tasks), [task])
+        record(learner, len(learner.tasks), [task])
         if learner.tasks and learner.scenario != "task" and learner.heads.knows(task.name, task.classes):
-            learner._record(0, [task], learner._first_network())
+            record(learner, 0, [task], first_network(learner))
     learner._task_training = training
     with learner._timed("train_seconds"):
+        for method in learner.methods:
+            method.prepare_task(learner, task)
         admit(learner, task)
         bind(learner, wanted(learner, task))
         for method in learner.methods:
@@ -67,9 +70,7 @@ def begin(learner: "Learner", task: Task, training: Training, evaluate: bool) ->
         bind(learner, wanted(learner, task))  # they may have frozen or replaced parameters
         run = make_run(learner, task, training)
         if learner._carried is not None and not training.reset_optimizer:
-            tensors, values = learner._carried.carried_to(learner.theta.layout, run.flat)
-            groups = export_optimizer(run.optimizer)[1]["groups"]
-            restore_optimizer(run.optimizer, tensors, {"values": values, "groups": groups})
+            _take_over(learner, run)
     return run
 
 
@@ -128,7 +129,7 @@ def train(learner: "Learner", task: Task, run: Run, pauses: Pauses, progress: bo
         nonlocal due, started
         if pauses.watch and run.position.step % pauses.watch_every == 0:
             account()
-            learner._watch(run.position.step, pauses.watch)
+            watch(learner, run.position.step, pauses.watch)
             started = time.perf_counter()
         if not stop.requested and (checkpoint is None or time.monotonic() < due):
             return
@@ -151,18 +152,47 @@ def train(learner: "Learner", task: Task, run: Run, pauses: Pauses, progress: bo
     account()
 
 
+def next_round(learner: "Learner", task: Task, run: Run) -> Run | None:
+    """A further round of training, when a method wants one; the optimizer goes on, also when the network has grown. None: no more."""
+    asked = [method for method in learner.methods if method.overrides("another_round")]
+    if not asked:
+        return None
+    learner._carried = _state_of(learner, run)
+    with learner._timed("train_seconds"):
+        for method in asked:
+            settings = method.another_round(learner, task)
+            if settings is not None:
+                bind(learner, wanted(learner, task))  # a method may have frozen parameters
+                following = make_run(learner, task, run.training.changed(settings))
+                _take_over(learner, following)
+                learner._task_training = following.training
+                return following
+    return None
+
+
+def _state_of(learner: "Learner", run: Run) -> OptimizerState:
+    return OptimizerState(*export_optimizer(run.optimizer), learner.theta.layout, run.flat)
+
+
+def _take_over(learner: "Learner", run: Run) -> None:
+    """The run's optimizer goes on with the state that the learner carries."""
+    assert learner._carried is not None
+    tensors, values = learner._carried.carried_to(learner.theta.layout, run.flat)
+    restore_optimizer(run.optimizer, tensors, {"values": values, "groups": export_optimizer(run.optimizer)[1]["groups"]})
+
+
 def end(learner: "Learner", task: Task, run: Run, evaluate: bool) -> None:
     """A task's boundary after its last step."""
+    learner._carried = None if run.training.reset_optimizer else _state_of(learner, run)
     with learner._timed("train_seconds"):
         for method in reversed(learner.methods):
             method.end_task(learner, task)
-    if not run.training.reset_optimizer:
-        learner._carried = OptimizerState(*export_optimizer(run.optimizer), learner.theta.layout, run.flat)
     learner._run, learner._examples, learner._task_training = None, None, None
     learner.network.eval()
     learner.tasks.append(task.name)
+    learner.sizes.append({"parameters": learner.parameters_count(), "kept_bytes": learner.kept_bytes()})
     if evaluate and task.test is not None:
-        learner._record(len(learner.tasks), [task])
+        record(learner, len(learner.tasks), [task])
 
 
 def frozen(learner: "Learner", task: Task, run: Run) -> Unfinished:

@@ -59,7 +59,8 @@ class Manifest(BaseModel):
 
     Attributes:
         frozen: names of the network's parameters that are never trained. theta: of those that are at the moment.
-        width: of the features; None when nothing was learned yet, and there is no head.
+        width: of the features before any growth; None when nothing was learned yet, and there is no head.
+        sizes: missing in manifests that were written before learners recorded them.
     """
 
     model_config = ConfigDict(extra="forbid", strict=True)
@@ -78,7 +79,10 @@ class Manifest(BaseModel):
     frozen: list[str]
     matrix: dict[str, Any]
     told: dict[str, Any]
+    routed: dict[str, Any]
+    chosen: dict[str, dict[str, int]]
     watched: list[dict[str, Any]]
+    sizes: list[dict[str, int]] = []
     cost: dict[str, float]
     carried: OptimizerRecord | None
     unfinished: UnfinishedRecord | None

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import torch
@@ -11,9 +12,46 @@ from lifelong.errors import MethodError
 from lifelong.tasks import Batch, Examples, Task
 
 if TYPE_CHECKING:
+    from lifelong.growth import Change
     from lifelong.learner import Learner
 
 Keeps = Literal["nothing", "statistics", "a network", "examples"]
+Scales = Literal["theta", "gradient", "squared gradient", "product", "copy"]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """Per-parameter state of a method: what new entries start at, and how it follows units that are copied."""
+
+    fill: float
+    scales: Scales
+
+
+@dataclass(frozen=True)
+class Table:
+    """Numbers with names on both sides.
+
+    Attributes:
+        rows, columns: their names.
+        values: (rows, columns), finite floats; NaN: undefined.
+
+    Raises:
+        MethodError: the values are no floats, not as many as the names ask for, or infinite.
+    """
+
+    rows: tuple[str, ...]
+    columns: tuple[str, ...]
+    values: Tensor
+
+    def __post_init__(self) -> None:
+        expected = (len(self.rows), len(self.columns))
+        if tuple(self.values.shape) != expected or not self.values.is_floating_point():
+            raise MethodError(
+                f"a table's values are {self.values.dtype} of shape {tuple(self.values.shape)}; expected floats of shape {expected}, "
+                f"for {expected[0]} rows and {expected[1]} columns"
+            )
+        if bool(self.values.isinf().any()):
+            raise MethodError("a table's values hold an infinity; expected finite floats, and NaN where a value is undefined")
 
 
 class Method(nn.Module):
@@ -23,7 +61,7 @@ class Method(nn.Module):
     and kept as attributes of the same name, in kinds that JSON knows. A method calls the learner and never assigns to it.
 
     Combining methods: `choose_examples`, `mix` and `loss` are chained and the others called in list order, `end_task` in reverse;
-    at most one method may override `predict`.
+    at most one method may override `predict`, and at most one `route`.
 
     Attributes:
         keeps: what the method keeps between tasks: "nothing", "statistics", "a network" or "examples".
@@ -38,8 +76,15 @@ class Method(nn.Module):
     def attach(self, learner: "Learner") -> None:
         """Once, when the learner is made or opened: declare state."""
 
+    def prepare_task(self, learner: "Learner", task: Task) -> None:
+        """Before the task has its head: growth that changes how many features there are."""
+
     def begin_task(self, learner: "Learner", task: Task) -> None:
         """A task's boundary, before its first step: teacher, growth, initial weights."""
+
+    def begin_round(self, learner: "Learner") -> None:
+        """Before the first step of a round of training, and on going on inside one; the network is in training mode. The place to put
+        parts of it in evaluation mode, and to make what steps read and is not saved."""
 
     def choose_examples(self, learner: "Learner", task: Task, examples: Examples) -> Examples:
         """What to train on in this task. Must be a pure function of the state: it is asked again when a task is resumed."""
@@ -62,6 +107,19 @@ class Method(nn.Module):
     def end_task(self, learner: "Learner", task: Task) -> None:
         """A task's boundary, after its last step: importance, exemplars, pruning, a generator."""
 
+    def another_round(self, learner: "Learner", task: Task) -> dict[str, Any] | None:
+        """After the last step, before `end_task`: settings of a further round of training over the same task, {} for those of the round
+        before, or None when there is to be none. The place to prune or to grow. The optimizer goes on with its state.
+        """
+        return None
+
+    def grown(self, learner: "Learner", change: "Change") -> None:
+        """The network has grown: what the method keeps of it and did not declare follows. See `lifelong.growth.Change`."""
+
+    def route(self, learner: "Learner", x: Tensor) -> Tensor:
+        """int64 (N,): for each input the place in `learner.tasks` of the task that it is taken for, where prediction is not told it."""
+        raise NotImplementedError
+
     def consolidate(self, learner: "Learner", x: Tensor, task: str | None) -> None:
         """Between tasks, when `learner.consolidate` is called: protect what the network does with unlabelled inputs x (N, ...)."""
 
@@ -73,6 +131,10 @@ class Method(nn.Module):
         """Pictures for the report, by title: each (N, 1 or 3, height, width), values from 0 to 1."""
         return {}
 
+    def tables(self, learner: "Learner") -> dict[str, Table]:
+        """What the method has to show as numbers, by title, for the report."""
+        return {}
+
     def rehearses(self) -> bool:
         """Whether earlier tasks' heads are trained again, and so belong to theta."""
         return False
@@ -81,17 +143,20 @@ class Method(nn.Module):
         """Whether this class has its own version of a moment."""
         return getattr(type(self), moment) is not getattr(Method, moment)
 
-    def declare(self, name: str, fill: float = 0.0) -> None:
+    def declare(self, name: str, fill: float = 0.0, *, scales: Scales = "copy") -> None:
         """Declares per-parameter state: the buffer `name`, one value an entry of theta.
 
         It follows theta when the network grows or other heads are trained; entries that are new start at `fill`.
+
+        Args:
+            scales: what it is for a unit that was copied, see `lifelong.growth.Scales`.
         """
         self.register_buffer(name, torch.empty(0))
-        self._declared = {**self.declared, name: fill}
+        self._declared = {**self.declared, name: Declared(fill, scales)}
 
     @property
-    def declared(self) -> dict[str, float]:
-        """Names of the per-parameter state and what its new entries start at."""
+    def declared(self) -> dict[str, Declared]:
+        """The per-parameter state by name."""
         return dict(self.__dict__.get("_declared", {}))
 
     def arguments(self) -> dict[str, Any]:
@@ -143,6 +208,7 @@ def check_methods(methods: Sequence[object]) -> None:
     twice = next((kind for kind in kinds if kinds.count(kind) > 1), None)
     if twice is not None:
         raise MethodError(f"methods has {twice} {kinds.count(twice)} times; give each method once")
-    predicting = [type(method).__name__ for method in given if method.overrides("predict")]
-    if len(predicting) > 1:
-        raise MethodError(f"{' and '.join(predicting)} both replace the prediction; use one of them")
+    for moment, what in (("predict", "replace the prediction"), ("route", "choose the task")):
+        able = [type(method).__name__ for method in given if method.overrides(moment)]
+        if len(able) > 1:
+            raise MethodError(f"{' and '.join(able)} both {what}; use one of them")

@@ -3,14 +3,18 @@
 import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
 from lifelong.errors import MethodError, StoreError, nearest
+from lifelong.method import Declared, Scales
 from lifelong.theta import Layout, Theta
+
+if TYPE_CHECKING:
+    from lifelong.growth import Change
 
 Optimizer = torch.optim.Optimizer
 Scheduler = lr_scheduler.LRScheduler
@@ -88,6 +92,40 @@ class OptimizerState:
             for part in (self.tensors, self.rest["values"])
         ]
         return moved[0], moved[1]
+
+
+# How the state of torch's optimizers follows units that are copied; what is not here is copied as it is.
+SCALES: dict[str, Scales] = {
+    "momentum_buffer": "gradient",
+    "exp_avg": "gradient",
+    "exp_avg_sq": "squared gradient",
+    "max_exp_avg_sq": "squared gradient",
+    "square_avg": "squared gradient",
+    "sum": "squared gradient",
+    "grad_avg": "gradient",
+    "exp_inf": "gradient",
+    "prev": "gradient",
+    "ax": "theta",
+}
+
+
+def grown(state: OptimizerState, change: "Change") -> OptimizerState:
+    """The state of an optimizer when the network has grown."""
+    shapes = {change.renamed.get(name, name): shape for name, shape in state.layout.shapes.items()}
+    empty = change.carry({name: torch.empty(shape) for name, shape in state.layout.shapes.items()}, "copy")
+    layout = Layout({name: tuple(empty[name].shape) for name in shapes})
+    tensors: dict[str, Tensor] = {}
+    for key, tensor in state.tensors.items():
+        place, _, name = key.partition(".")
+        scales = SCALES.get(name, "copy")
+        parameter = list(state.layout.shapes)[int(place)]
+        if state.flat and tensor.shape == (state.layout.size,):
+            tensors[key] = change.vector(tensor, state.layout, layout, Declared(0.0, scales))
+        elif not state.flat and tuple(tensor.shape) == state.layout.shapes[parameter]:
+            tensors[key] = next(iter(change.carry({parameter: tensor}, scales).values()))
+        else:
+            tensors[key] = tensor  # a count of steps
+    return OptimizerState(tensors, state.rest, layout, state.flat)
 
 
 def describe_factory(factory: Any, home: Any) -> dict[str, Any]:

@@ -7,10 +7,11 @@ import torch
 from torch import Tensor
 
 from lifelong.errors import MethodError
-from lifelong.method import Keeps, Method, not_negative
+from lifelong.method import Keeps, Method, Scales, not_negative
 from lifelong.tasks import Batch, Task
 
 if TYPE_CHECKING:
+    from lifelong.growth import Change
     from lifelong.learner import Learner
 
 Step = Literal["implicit", "additive"]
@@ -31,10 +32,13 @@ class QuadraticPenalty(Method):
 
     Attributes:
         factor: 1/2 where the paper's penalty has it (EWC), 1 where it has not (SI, MAS).
+        scales: what the importance is for a unit that was copied, see `lifelong.growth.Change.carry`: what its estimator would give in
+            the grown network.
     """
 
     keeps: ClassVar[Keeps] = "statistics"
     factor: ClassVar[float] = 0.5
+    scales: ClassVar[Scales] = "squared gradient"
     importance: Tensor
     center: Tensor
 
@@ -52,14 +56,17 @@ class QuadraticPenalty(Method):
         """The importance F of every entry of theta for this task, (P,), >= 0."""
 
     def attach(self, learner: "Learner") -> None:
-        self.declare("importance")
-        self.declare("center")
+        self.declare("importance", scales=self.scales)
+        self.declare("center", scales="theta")
 
-    def begin_task(self, learner: "Learner", task: Task) -> None:
+    def begin_round(self, learner: "Learner") -> None:
+        self._pull = None
+
+    def grown(self, learner: "Learner", change: "Change") -> None:
         self._pull = None
 
     def edit_gradient(self, learner: "Learner", batch: Batch) -> None:
-        if learner.tasks:
+        if learner.tasks or learner.adopted:
             theta = learner.theta
             if self._difference.shape != theta.value.shape:
                 self._difference = torch.empty_like(theta.value)
@@ -67,7 +74,7 @@ class QuadraticPenalty(Method):
             theta.gradient.addcmul_(self.importance, self._difference, value=2 * self.factor * self.strength)
 
     def after_step(self, learner: "Learner") -> None:
-        if not learner.tasks:
+        if not (learner.tasks or learner.adopted):
             return
         pull, rate = self._pull, learner.learning_rate
         if pull is None or rate != pull[0]:

@@ -19,7 +19,7 @@ Label = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]  # becom
 Model = TypeVar("Model", bound=BaseModel)
 
 MEASURE = (
-    r"^(told\.)?(accuracy|backward_transfer|forward_transfer|forgetting|learning_accuracy|average_incremental_accuracy"
+    r"^((told|routed)\.)?(accuracy|backward_transfer|forward_transfer|forgetting|learning_accuracy|average_incremental_accuracy"
     r"|R\[[1-9]\d*, ?[1-9]\d*\])$"
 )
 SPREADS = 2.5  # a mean of a few seeds may be that many of the source's standard deviations off
@@ -97,7 +97,7 @@ class Published(Part):
     Attributes:
         method: label of a method of the recipe.
         measure: a name in a run's summary, or R[i, j]: performance on task j after learning task i, both counted from 1. With "told."
-            before it: where prediction is told the task.
+            before it: where prediction is told the task; with "routed.": where it is not, and the method's gate chooses it.
         value: the number, as a fraction.
         source: where it was read, and how.
         spread: the source's standard deviation over seeds.
@@ -129,6 +129,8 @@ class Recipe(Part):
         seeds: a number of seeds, counted from 0, or the seeds themselves.
         outputs: "seen": a class gets its output with its task; "all": all classes of the stream have outputs from the start, which
             compete in training, as in protocols that know all classes beforehand (scenario "class" only).
+        watch_every: steps between evaluations on a task while it is learned, which are the report's learning curves and change no other
+            number. None: none.
         tolerance: how far from a published number we expect to be where that number does not say.
     """
 
@@ -139,6 +141,7 @@ class Recipe(Part):
     network: Call
     training: Training = Training()
     outputs: Literal["seen", "all"] = "seen"
+    watch_every: Count | None = None
     methods: Annotated[dict[Label, MethodPart], Field(min_length=1)]
     tolerance: Annotated[float, Field(ge=0)] = 0.03
     published: list[Published] = []
@@ -289,6 +292,8 @@ def _problem(model: type[BaseModel], table: Any, problem: ErrorDetails) -> tuple
     if problem["type"] == "extra_forbidden":
         owners: dict[str, type[BaseModel]] = {"training": Training, "published": Published}
         owner = owners.get(steps[0], model) if len(steps) > 1 else model
+        if owner is not Recipe and steps[-1] in Recipe.model_fields:
+            return where, f"unknown key; {steps[-1]!r} belongs to the recipe as a whole: write it above the first [table]"
         return where, f"unknown key; {nearest(steps[-1], owner.model_fields)}"
     if problem["type"] == "missing":
         return where, "is missing"

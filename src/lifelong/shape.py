@@ -7,11 +7,14 @@ import torch
 from torch import Tensor, nn
 
 from lifelong.errors import TaskError
+from lifelong.growth import OPERATIONS, Change, Operation, change_of
 from lifelong.models.adopted import Adopted
 from lifelong.models.heads import Heads, Network
 from lifelong.models.mlp import MLP
 from lifelong.modes import evaluation_mode
+from lifelong.optimizers import grown
 from lifelong.tasks import Examples, Task
+from lifelong.theta import Layout
 
 if TYPE_CHECKING:
     from lifelong.learner import Learner
@@ -40,18 +43,57 @@ def admit(learner: "Learner", task: Task) -> None:
     """Makes room for the task's classes in the head."""
     known = learner.heads.classes[learner.heads.find(task.name)] if learner.heads.knows(task.name, []) else []
     fresh = [name for name in task.classes if name not in set(known) or name in learner.heads.waiting]
+    twin = next((old for name in fresh for old in learner.heads.adopted if str(old) == str(name) and old != name), None)
+    if twin is not None:
+        kinds = ("text", "number") if isinstance(twin, str) else ("number", "text")
+        raise TaskError(
+            f"task {task.name!r} has the class {str(twin)!r} as a {kinds[1]}, and it was adopted as a {kinds[0]}: these would be two "
+            "classes. Name it alike, in the task's labels or in ll.adopt(network, classes)"
+        )
     if fresh:
-        grow(learner, {"operation": "add_classes", "task": task.name, "classes": fresh})
+        known_head = learner.scenario != "task" or task.name in learner.heads.names
+        grow(learner, {"operation": "add_classes" if known_head else "add_head", "task": task.name, "classes": fresh})
 
 
-def grow(learner: "Learner", operation: dict[str, Any]) -> None:
-    """Applies an operation that changes the network's shape, and writes it to the journal."""
-    if operation["operation"] == "declare_classes":
+def grow(learner: "Learner", operation: Operation) -> None:
+    """Applies an operation that changes the network's shape, and writes it to the journal.
+
+    Raises:
+        GrowthError: it can't be done; nothing was changed.
+    """
+    kind = operation["operation"]
+    if kind in OPERATIONS:
+        _follow(learner, change_of(learner.network, operation))
+    elif kind == "declare_classes":
         learner.heads.declare(operation["classes"])
     else:
         learner.heads.admit(operation["task"], operation["classes"])
     learner.heads.to(learner.device)
     learner.journal.append(operation)
+
+
+def _follow(learner: "Learner", change: Change) -> None:
+    """Theta, what methods and the optimizer keep for each parameter, and the first weights follow the network."""
+    old = learner.theta.layout
+    names = {change.renamed.get(name, name) for name in old.shapes} | (change.fresh.keys() if old.shapes else set())
+    named = {name: p for name, p in learner.network.named_parameters() if name in names and p.requires_grad}
+    layout = Layout({name: tuple(parameter.shape) for name, parameter in named.items()})
+    for i, method in enumerate(learner.methods):
+        for name, declared in method.declared.items():
+            state: Tensor = getattr(method, name)
+            if state.numel():
+                setattr(method, name, change.vector(state, old, layout, declared))
+            dormant = learner.dormant.get(f"{i}.{name}")
+            if dormant:
+                learner.dormant[f"{i}.{name}"] = change.carry(dormant, declared.scales)
+    learner.theta.bind(named)
+    if learner._carried is not None:
+        learner._carried = grown(learner._carried, change)
+    if learner._initial is not None:
+        first = change.carry({f"features.{name}": tensor for name, tensor in learner._initial.items()}) | dict(change.fresh)
+        learner._initial = {name.removeprefix("features."): tensor.clone() for name, tensor in first.items()}
+    for method in learner.methods:
+        method.grown(learner, change)
 
 
 def wanted(learner: "Learner", task: Task) -> dict[str, nn.Parameter]:
@@ -67,7 +109,8 @@ def bind(learner: "Learner", named: dict[str, nn.Parameter]) -> None:
     old = learner.theta.layout
     learner.theta.bind(named)
     for i, method in enumerate(learner.methods):
-        for name, fill in method.declared.items():
+        for name, declared in method.declared.items():
+            fill = declared.fill
             state = getattr(method, name).to(learner.theta.value)
             dormant = learner.dormant.setdefault(f"{i}.{name}", {})
             remapped = learner.theta.layout.remap(
@@ -86,17 +129,19 @@ def probe(learner: "Learner", task: Task) -> None:
         raise TaskError(f"{type(learner.model).__name__} must map {what} to features of shape (N, F); it gave {found}")
     if learner._network is None:
         build(learner, features.shape[1])
-    elif features.shape[1] != learner.heads.width:
+    elif features.shape[1] != learner.heads.start + learner.heads.width:
         raise TaskError(
-            f"{type(learner.model).__name__} maps {what} to {features.shape[1]} features, and earlier ones to {learner.heads.width}"
+            f"{type(learner.model).__name__} maps {what} to {features.shape[1]} features, and earlier ones to "
+            f"{learner.heads.start + learner.heads.width}"
         )
 
 
 def features_of(learner: "Learner", x: Tensor, what: str) -> Any:
-    """What the model gives for inputs, with an error that says what they were."""
-    with evaluation_mode(learner.model), torch.no_grad():
+    """What the network's features are for inputs, with an error that says what they were."""
+    model = learner.model if learner._network is None else learner.network.features
+    with evaluation_mode(model), torch.no_grad():
         try:
-            return learner.model(x.to(learner.device))
+            return model(x.to(learner.device))
         except NETWORK_ERRORS as error:
             raise TaskError(f"{type(learner.model).__name__} can't take {what}: {error}") from error
 
@@ -110,3 +155,8 @@ def in_rows(learner: "Learner", task: Task, examples: Examples) -> Examples:
     if rows.tolist() != list(range(len(rows))):
         own.y = rows[examples.y]
     return own
+
+
+def described(inputs: Tensor) -> str:
+    """Inputs in the words of an error."""
+    return f"inputs of shape {('N', *inputs.shape[1:])} and {inputs.dtype}"

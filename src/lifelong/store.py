@@ -67,7 +67,7 @@ def save(learner: Learner, path: Path) -> None:
         "scenario": learner.scenario,
         "seed": learner.seed,
         "training": learner.training.described(),
-        "width": None if learner._network is None else learner.heads.width,
+        "width": None if learner._network is None else learner.heads.first_width,
         "journal": learner.journal,
         "classes": [] if learner._network is None else learner.heads.classes,
         "tasks": learner.tasks,
@@ -75,7 +75,10 @@ def save(learner: Learner, path: Path) -> None:
         "frozen": [name for name, parameter in _parameters(learner).items() if not parameter.requires_grad],
         "matrix": to_json(learner.matrix),
         "told": to_json(learner.told),
+        "routed": to_json(learner.routed),
+        "chosen": learner.chosen,
         "watched": [{**each, "accuracy": numbers_to_json(each["accuracy"])} for each in learner.watched],
+        "sizes": learner.sizes,
         "cost": asdict(learner.cost),
         "carried": carried and optimizer_record(carried).model_dump(),
         "unfinished": unfinished and unfinished_record(unfinished).model_dump(),
@@ -123,9 +126,11 @@ def load(
             learner.dormant.setdefault(state_name, {})[name] = tensor.to(learner.device)
         learner.tasks, learner.journal = manifest.tasks, manifest.journal
         learner.matrix, learner.told = from_json(**manifest.matrix), from_json(**manifest.told)
+        learner.routed, learner.chosen = from_json(**manifest.routed), manifest.chosen
         learner.watched = [
             {**each, "accuracy": {k: math.nan if v is None else v for k, v in each["accuracy"].items()}} for each in manifest.watched
         ]
+        learner.sizes = manifest.sizes
         learner.cost = Cost(manifest.cost["train_seconds"], manifest.cost["evaluate_seconds"], int(manifest.cost["steps"]))
         states = files.read_set(path, raw, "optimizer")
         if manifest.carried is not None:

@@ -1,11 +1,15 @@
 """The teacher: a frozen copy of the network from before the current task."""
 
 import copy
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from lifelong.models.drawing import blank_linear
 from lifelong.models.heads import Network
+
+if TYPE_CHECKING:
+    from lifelong.growth import Change
 
 
 class Teacher:
@@ -35,6 +39,12 @@ class Teacher:
     def clear(self) -> None:
         """Holds nothing."""
         self.tensors, self._network = {}, None
+
+    def grown(self, change: "Change") -> None:
+        """Its structure follows the learner's network, which has grown; what it answers stays, up to rounding."""
+        if self.tensors:
+            self.tensors = change.carry(self.tensors) | {name: tensor.clone() for name, tensor in change.fresh.items()}
+            self._network = None
 
     def network(self, like: Network) -> Network:
         """The frozen network.

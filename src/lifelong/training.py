@@ -231,6 +231,8 @@ def fit(learner: "Learner", run: Run, title: str, pause: Callable[[Callable[[], 
         NonFiniteError: the loss or a weight became NaN or infinite; it names the step.
     """
     learner.network.train()
+    for method in learner.methods:
+        method.begin_round(learner)
     learner.theta.drop()  # what a user's own backward pass left behind is not this task's
     step = assemble(learner, run)
     losses: list[Tensor] = []

@@ -83,8 +83,9 @@ def work(request: Request, reports: TextIO) -> None:
     if len(learner.matrix.tasks) < len(tasks) or learner.matrix.learned < len(learner.tasks):
         learner.evaluate(tasks)  # row 0, or the row that a killed run had not come to
     for position in range(len(learner.tasks), len(tasks)):
+        watching: dict[str, Any] = {} if recipe.watch_every is None else {"watch": [tasks[position]], "watch_every": recipe.watch_every}
         with _reporting(learner, reports, position, len(tasks)):
-            learner.learn(tasks[position], checkpoint=folder, evaluate=False)
+            learner.learn(tasks[position], checkpoint=folder, evaluate=False, **watching)
         learner.evaluate(tasks)
     learner.save(folder)
     write_json(Path(request.result), result_of(learner, request))
@@ -93,10 +94,21 @@ def work(request: Request, reports: TextIO) -> None:
 
 
 def result_of(learner: Learner, request: Request) -> dict[str, Any]:
-    """The run's entry in results.json."""
+    """The run's entry in results.json; undefined numbers are null, accuracies are fractions.
+
+    method, seed, status, config, keeps: which run it is, its settings, and what its methods keep between tasks.
+    matrix, initial, summary: R after each task, its row 0, and the measures computed from it.
+    told: the same where prediction is told the task; in the scenario "class" only.
+    routed: the same where it is not told the task, which a method's gate chooses; in the scenario "task" only.
+    cost: train_seconds, evaluate_seconds, steps, peak_memory_bytes, kept_bytes, parameters; of the whole run and at its end.
+    sizes: after each task {parameters, kept_bytes}.
+    curves: {task: [[step, accuracy], ...]}, each task's own accuracy while it was learned; only where the recipe has `watch_every`.
+    pictures: [{title, png in base64}] and
+    tables: [{title, rows, columns, values}], what the methods have to show; of the recipe's first seed only, because they are long.
+    """
     matrix = to_json(learner.matrix)
-    told = {**to_json(learner.told), "summary": _summary(learner.told)}
-    del told["tasks"]
+    recipe = Recipe.model_validate(request.recipe)
+    first = request.seed == recipe.seed_list()[0]
     return {
         "method": request.method,
         "seed": request.seed,
@@ -106,7 +118,8 @@ def result_of(learner: Learner, request: Request) -> dict[str, Any]:
         "matrix": matrix["matrix"],
         "initial": matrix["initial"],
         "summary": _summary(learner.matrix),
-        **({"told": told} if learner.scenario == "class" else {}),
+        **({"told": _measured(learner.told)} if learner.scenario == "class" else {}),
+        **({"routed": _measured(learner.routed)} if learner.routed.learned else {}),
         "cost": {
             "train_seconds": learner.cost.train_seconds,
             "evaluate_seconds": learner.cost.evaluate_seconds,
@@ -115,16 +128,48 @@ def result_of(learner: Learner, request: Request) -> dict[str, Any]:
             "kept_bytes": learner.kept_bytes(),
             "parameters": learner.parameters_count(),
         },
-        "pictures": _pictures(learner) if request.seed == Recipe.model_validate(request.recipe).seed_list()[0] else [],
+        "sizes": learner.sizes,
+        **({} if recipe.watch_every is None else {"curves": _curves(learner)}),
+        "pictures": _pictures(learner) if first else [],
+        "tables": _tables(learner) if first else [],
     }
 
 
+def _curves(learner: Learner) -> dict[str, list[list[float | None]]]:
+    """Every task's own accuracy while it was learned. Where a method trains in several rounds, each counts on from the last evaluation."""
+    curves: dict[str, list[list[float | None]]] = {}
+    for position, name in enumerate(learner.tasks, start=1):
+        points = [(each["step"], each["accuracy"][name]) for each in learner.watched if each["during"] == position]
+        before, last, curve = 0, 0, []
+        for step, accuracy in points:
+            if step <= last:
+                before += last
+            last = step
+            curve.append([before + step, numbers_to_json(accuracy)])
+        curves[name] = curve
+    return curves
+
+
 def _pictures(learner: Learner) -> list[dict[str, str]]:
-    """What the methods have to show, as the report takes it; of a recipe's first seed only, because a picture is long."""
+    """The images that the methods have to show, as the report takes them."""
     drawn = {title: images for method in learner.methods for title, images in method.pictures(learner).items()}
     pixels = {title: (images * 255).round().clamp(0, 255).to(torch.uint8) for title, images in drawn.items()}
     plain = {title: images.squeeze(1) if images.shape[1] == 1 else images.permute(0, 2, 3, 1) for title, images in pixels.items()}
     return [{"title": title, "png": base64.b64encode(png(grid(images.numpy()))).decode()} for title, images in plain.items()]
+
+
+def _tables(learner: Learner) -> list[dict[str, Any]]:
+    """The numbers that the methods have to show, as the report takes them."""
+    shown = [(title, table) for method in learner.methods for title, table in method.tables(learner).items()]
+    return [
+        {"title": title, "rows": list(table.rows), "columns": list(table.columns), "values": numbers_to_json(table.values.tolist())}
+        for title, table in shown
+    ]
+
+
+def _measured(matrix: Matrix) -> dict[str, Any]:
+    """A matrix without its tasks' names, and the measures computed from it."""
+    return {**{key: value for key, value in to_json(matrix).items() if key != "tasks"}, "summary": _summary(matrix)}
 
 
 def _summary(matrix: Matrix) -> dict[str, Any]:

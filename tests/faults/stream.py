@@ -20,7 +20,11 @@ import torch
 
 import lifelong as ll
 
-METHODS = [ll.methods.EWC(strength=50.0, labels="sampled", examples=2000), ll.methods.Replay(capacity=300)]
+METHODS = [
+    ll.methods.Net2Net(until_accuracy=2.0, grow_by=0.1, max_growths=1),  # it grows in the middle of every task
+    ll.methods.EWC(strength=50.0, labels="sampled", examples=2000),
+    ll.methods.Replay(capacity=300),
+]
 ADAM = functools.partial(torch.optim.Adam, lr=0.001)
 COSINE = functools.partial(torch.optim.lr_scheduler.CosineAnnealingLR, T_max=3)
 

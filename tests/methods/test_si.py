@@ -19,6 +19,7 @@ from lifelong.quadratic import QuadraticPenalty, Step
 from lifelong.tasks import Batch, Task
 from lifelong.testing.comparing import die_at_checkpoint, learned
 from lifelong.testing.data import vector_tasks
+from lifelong.training import Training
 from toys import FEATURES, AfterStep, EditGradient, blobs, everything, same, sgd, weights
 
 MOMENTUM = sgd(0.001, momentum=0.9)
@@ -116,6 +117,85 @@ def test_the_path_is_the_losses_gradient_times_the_real_step(step: Step, setting
         learner.learn(blobs(str(t), seed=t))
         expected = sum(-g * (values[2 * i + 1] - values[2 * i]) for i, g in enumerate(gradients))
         assert torch.allclose(si_of(learner).path, torch.as_tensor(expected), rtol=1e-4, atol=1e-7)
+
+
+class Aside(MLP):
+    """With a layer that no loss reaches, which has no gradient."""
+
+    def __init__(self) -> None:
+        super().__init__(FEATURES, [5])
+        self.aside = torch.nn.Linear(2, 2)
+
+
+def test_a_gradient_that_is_not_copied_gives_the_same() -> None:
+    """Clipping to a norm that is never reached makes it copy; there are weights that have no gradient."""
+    network, learners = Aside(), []
+    for clip_norm in (None, 1e9):
+        learner = Learner(network, [SI(strength=1.0)], "domain", optimizer=sgd(0.1), clip_norm=clip_norm, epochs=3)
+        for t in range(3):
+            learner.learn(blobs(str(t), seed=t))
+        learners.append(learner)
+    ours, copied = map(si_of, learners)
+    assert [method.overrides("edit_gradient") for method in (ours, copied)] == [False, True]
+    assert torch.allclose(learners[0].theta.value, learners[1].theta.value, rtol=1e-6, atol=1e-7)
+    for a, b in ((ours.path, copied.path), (ours.importance, copied.importance)):
+        assert a.any()
+        assert torch.allclose(a, b, rtol=1e-5, atol=1e-8)
+
+
+class Looking(Method):
+    def edit_gradient(self, learner: Learner, batch: Batch) -> None:
+        assert learner.theta.gradient.any()
+
+
+class Negating(torch.optim.SGD):
+    """Its step leaves other gradients than it found."""
+
+    def step(self, closure: Any = None) -> None:
+        super().step()
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                parameter.grad.neg_()
+
+
+@pytest.mark.parametrize(
+    ("settings", "others"),
+    [
+        ({"optimizer": functools.partial(Negating, lr=0.1)}, []),
+        ({"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=0.1)}, []),
+        ({"optimizer": MOMENTUM}, []),
+        ({"clip_norm": 0.1}, []),
+        ({"precision": "float16"}, []),
+        ({}, [EditGradient(lambda learner: learner.theta.gradient.neg_())]),
+        ({}, [AfterStep(lambda learner: learner.theta.value.mul_(0.9))]),
+        ({}, [AfterStep(lambda learner: learner.network.zero_grad())]),
+    ],
+)
+def test_the_gradient_is_copied_where_something_may_change_it(settings: dict[str, Any], others: list[Method]) -> None:
+    """It gives what it gives when somebody looks at the gradient just before, for whom it always has to be there."""
+    paths = []
+    for spies in ([], [Looking()]):
+        learner = Learner(MLP(FEATURES, [5]), [*spies, SI(strength=1.0), *others], "domain", steps=3, **settings)
+        learner.learn(blobs("first"))
+        assert si_of(learner).overrides("edit_gradient")
+        paths.append(si_of(learner).path)
+    assert torch.equal(paths[0], paths[1])
+    assert paths[0].any()
+
+
+@pytest.mark.parametrize("kind", [{}, {"foreach": True}, {"fused": True}])
+@pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.1}, {"maximize": True}, {"weight_decay": 0.1, "maximize": True}])
+def test_plain_sgd_leaves_gradients_alone(kind: dict[str, Any], settings: dict[str, Any]) -> None:
+    """On which it relies where it does not copy them."""
+    parameter = torch.nn.Parameter(torch.randn(40))
+    optimizer = torch.optim.SGD([parameter], lr=0.1, **kind, **settings)
+    for _ in range(3):
+        parameter.grad = gradient = torch.randn(40)
+        kept, before = gradient.clone(), parameter.detach().clone()
+        optimizer.step()
+        assert parameter.grad is gradient
+        assert torch.equal(gradient, kept)
+        assert not torch.equal(parameter, before)
 
 
 def test_a_step_that_float16_skips_leaves_no_trace() -> None:
@@ -220,7 +300,9 @@ class Stub:
         self.theta = self
         self.value, self.gradient = torch.zeros(size, dtype=torch.float64), torch.zeros(size, dtype=torch.float64)
         self.learning_rate = 0.05
-        self.tasks = ["learned"]
+        self.tasks, self.adopted = ["learned"], False
+        self.methods: list[Method] = []
+        self.task_training = Training(optimizer=ADAM)
 
 
 def given(kind: Callable[..., QuadraticPenalty], step: Step, size: int = 12) -> QuadraticPenalty:
@@ -244,6 +326,7 @@ def test_the_additive_gradient_is_the_penaltys_by_finite_differences(kind: Calla
 
     learner.value.copy_(theta)
     learner.gradient.fill_(1.0)
+    method.begin_round(learner)
     method.edit_gradient(learner, Batch(torch.zeros(0), torch.zeros(0)))
     for i, nudge in enumerate(1e-4 * torch.eye(12, dtype=torch.float64)):
         slope = (penalty(theta + nudge) - penalty(theta - nudge)) / 2e-4
@@ -258,6 +341,7 @@ def test_the_implicit_step_is_the_minimiser_of_the_proximal_problem(kind: Callab
     method = given(kind, "implicit")
     theta = torch.randn(12, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     learner.value.copy_(theta)
+    method.begin_round(learner)
     method.edit_gradient(learner, Batch(torch.zeros(0), torch.zeros(0)))
     method.after_step(learner)
     slope = (learner.value - theta) / 0.05 + 2 * 0.7 * method.importance * (learner.value - method.center)

@@ -1,6 +1,9 @@
 import re
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -169,6 +172,26 @@ def test_wrong_heads_and_classes() -> None:
         adopt(mlp(), ["a", "b"])
     with pytest.raises(TaskError, match=re.escape("classes are ['a', 'b', 'a']; name each output once")):
         adopt(mlp(), ["a", "b", "a"])
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, torch.tensor, lambda names: [np.int64(name) for name in names], iter])
+def test_names_are_pythons_own(kind: Callable[[list[int]], Any], tmp_path: Path) -> None:
+    """Given as numpy's or torch's numbers they are the same names, and can be saved."""
+    x, expected = inputs("mlp"), Learner(adopt(trained(mlp, inputs("mlp")), [30, 10, 20]))
+    learner = Learner(adopt(trained(mlp, x), kind([30, 10, 20])))
+    for each in (expected, learner):
+        each.learn(Task("new", (x, [10, 40] * 15)))
+    assert [type(name) for name in learner.classes] == [int] * 4
+    assert torch.equal(learner.predict_proba(x), expected.predict_proba(x))
+    learner.save(tmp_path)
+    assert Learner.open(tmp_path, model=adopt(mlp(), [30, 10, 20])).classes == [30, 10, 20, 40]
+
+
+def test_a_class_is_a_string_or_an_integer() -> None:
+    for names, kind in (([0.5, 1.5, 2.5], "0.5 is of type float"), (["a", "b", None], "None is of type NoneType")):
+        with pytest.raises(TaskError) as caught:
+            adopt(mlp(), names)  # type: ignore[arg-type]
+        assert str(caught.value) == f"class {kind}; class names are strings or integers"
 
 
 def test_a_layer_that_is_not_the_last_step() -> None:

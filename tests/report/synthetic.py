@@ -60,6 +60,32 @@ def run(method: str, seed: int, tasks: Sequence[str], scenario: str = "domain", 
     }
 
 
+def growing(tasks: int, parameters: int = 1000, kept: int = 0) -> list[dict[str, int]]:
+    """The sizes of a run that grows by the same with every task."""
+    return [{"parameters": parameters * i, "kept_bytes": kept * i} for i in range(1, tasks + 1)]
+
+
+def complete(tasks: int = 5, seeds: int = 2, methods: Sequence[str] = ("finetune", "ewc", "replay"), **changes: Any) -> dict[str, Any]:
+    """Several methods and seeds with everything that a run can carry."""
+    found = several(tasks, seeds, methods, **changes)
+    for position, each in enumerate(found["runs"]):
+        each["sizes"] = growing(tasks, 100 * (1 + position), 10 * position)
+        each["curves"] = {name: [[20, 0.4], [40, 0.85], [60, 0.9 + 0.01 * each["seed"]]] for name in found["stream"]["tasks"]}
+        each["tables"] = [] if each["seed"] else [table()]
+    return found
+
+
+def table(**changes: Any) -> dict[str, Any]:
+    """A table with an undefined value."""
+    return {
+        "title": "likeness",
+        "rows": ["first", "second"],
+        "columns": ["x", "y", "z"],
+        "values": [[0.0, 0.25, 1.0], [0.5, None, 0.126]],
+        **changes,
+    }
+
+
 def told(accuracy: float) -> dict[str, Any]:
     """What a run has besides when prediction was told the task: two tasks, both with this accuracy in the end."""
     summary = {"accuracy": accuracy, "backward_transfer": accuracy - 1.0, "forgetting": 1.0 - accuracy}

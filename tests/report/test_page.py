@@ -66,6 +66,8 @@ def evil_results() -> dict:
     runs = [synthetic.run("ewc", 0, names), synthetic.run(EVIL, 0, names, keeps=EVIL, config={EVIL: EVIL}), synthetic.failed("l2", 0, EVIL)]
     published = [{"method": EVIL, "measure": "accuracy", "value": 0.9, "source": EVIL}]
     results = synthetic.results(runs, names, recipe=EVIL, description=EVIL, published=published, date=EVIL, baselines=[EVIL])
+    table = synthetic.table(title=EVIL, rows=[EVIL, "b&b"], columns=[EVIL, '"', "'"])
+    runs[1] |= {"sizes": synthetic.growing(2), "curves": {EVIL: [[1, 0.5]], "b&b": [[1, None], [2, 0.5]]}, "tables": [table]}
     results["stream"] |= {"name": EVIL, "scenario": EVIL, "data": EVIL}
     results["environment"] = {EVIL: EVIL}
     return results
@@ -76,6 +78,9 @@ CASES = {
     "class": synthetic.several(scenario="class"),
     "one task": synthetic.several(tasks=1, seeds=1, scenario="class"),
     "40 tasks": synthetic.several(tasks=40, seeds=1, methods=("finetune", "ewc")),
+    "everything": synthetic.complete(),
+    "everything, 40 tasks": synthetic.complete(tasks=40, seeds=1),
+    "everything, one task": synthetic.complete(tasks=1, seeds=1, scenario="class"),
     "escapes": evil_results(),
     "only failures": synthetic.results([synthetic.failed("ewc", 0, "boom")], ["a", "b"]),
     "no runs": synthetic.results([], ["a"]),
@@ -145,7 +150,7 @@ def test_heat_map_of_many_tasks_has_no_numbers_and_a_bounded_size():
 
 def test_labels_stay_inside_their_pictures():
     for tasks in (1, 5, 40, 300):
-        for image in pictures(page(synthetic.several(tasks=tasks, seeds=1, methods=("finetune", "online-ewc-with-a-long-name")))):
+        for image in pictures(page(synthetic.complete(tasks=tasks, seeds=1, methods=("finetune", "online-ewc-with-a-long-name")))):
             width = float(image.get("width"))
             for text in image.iterfind("{*}text"):
                 length = 0.56 * float(text.get("font-size")) * len(text.text)
@@ -175,9 +180,10 @@ def test_bars_show_mean_spread_and_every_seed():
 
 
 def test_every_picture_is_followed_by_what_to_look_for():
-    html = page(synthetic.several() | {"published": [{"method": "ewc", "measure": "accuracy", "value": 0.9, "source": "a paper"}]})
+    published = [{"method": "ewc", "measure": "accuracy", "value": 0.9, "source": "a paper"}]
+    html, older = (page({**results, "published": published}) for results in (synthetic.complete(), synthetic.several()))
     sections = re.findall(r"<section>.*?</section>", html, flags=re.DOTALL)
-    assert len(sections) == 9
+    assert (len(sections), older.count("<section>")) == (12, 9)
     for section in sections[:-1]:
         assert len(re.findall(r'<p class="look">Look [^<]+\.</p>', section)) == 1
 
@@ -275,6 +281,28 @@ def test_pictures_of_a_run_are_in_the_page_with_a_text_alternative():
 def test_a_picture_that_is_no_png(content: str):
     with pytest.raises(ReportError, match="^ewc, seed 0: the picture 'after task 1' is no PNG in base64$"):
         page(with_pictures({"title": "after task 1", "png": content}))
+
+
+ADDED = ("How fast tasks are learned", "What the methods found out", "How the methods grow")
+
+
+@pytest.mark.parametrize(("key", "heading"), [*zip(("curves", "tables", "sizes"), ADDED, strict=True)])
+def test_a_section_is_there_only_when_a_run_has_what_it_shows(key: str, heading: str):
+    results = synthetic.complete()
+    assert heading in page(results)
+    for run in results["runs"]:
+        del run[key]
+    html = page(results)
+    assert [each in html for each in ADDED] == [each != heading for each in ADDED]
+
+
+def test_runs_of_older_results_stand_beside_newer_ones():
+    results = synthetic.complete(methods=("finetune", "ewc"))
+    results["runs"] += synthetic.several(methods=("l2",))["runs"]
+    html = page(results)
+    assert [each in html for each in ADDED] == [True] * 3
+    assert "l2" not in titled(html, "Parameters after each task").findtext("{*}desc")
+    assert "l2" in titled(html, "Accuracy on the tasks seen so far").findtext("{*}desc")
 
 
 def test_settings_shared_by_all_methods_are_told_once():

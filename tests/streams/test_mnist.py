@@ -348,3 +348,12 @@ def test_streams_of_full_mnist() -> None:
     assert permuted_mnist(data="mnist").data == "mnist (60000)"
     assert len(permuted_mnist(data="mnist")[0].train) == 60000
     assert sum(len(task.train) for task in split_mnist(data="mnist")) == len(digits.train_y)
+
+
+@pytest.mark.parametrize("make", [permuted_mnist, rotated_mnist])
+def test_the_task_can_be_known(make: Callable[..., Stream]) -> None:
+    known, unknown = make(tasks=2, scenario="task"), make(tasks=2)
+    assert (known.scenario, unknown.scenario) == ("task", "domain")
+    assert torch.equal(known[1].train.x, unknown[1].train.x)
+    with pytest.raises(ScenarioError, match=r"scenario is 'class'; every task has the classes 0 to 9, so expected 'domain' \(one head\)"):
+        make(tasks=2, scenario="class")

@@ -4,6 +4,7 @@ from lifelong.method import Method
 from lifelong.methods.agem import AGEM
 from lifelong.methods.der import DER
 from lifelong.methods.ewc import EWC
+from lifelong.methods.expert_gate import ExpertGate
 from lifelong.methods.finetune import Finetune
 from lifelong.methods.gem import GEM
 from lifelong.methods.generative_replay import GenerativeReplay
@@ -13,9 +14,13 @@ from lifelong.methods.joint import Joint
 from lifelong.methods.l2 import L2
 from lifelong.methods.lwf import LwF
 from lifelong.methods.mas import MAS
+from lifelong.methods.net2net import Net2Net
 from lifelong.methods.online_ewc import OnlineEWC
+from lifelong.methods.packnet import PackNet
+from lifelong.methods.progressive import Progressive
 from lifelong.methods.replay import Replay
 from lifelong.methods.si import SI
+from lifelong.methods.task_gate import TaskGate
 
 METHODS: dict[str, type[Method]] = {
     "finetune": Finetune,
@@ -33,6 +38,11 @@ METHODS: dict[str, type[Method]] = {
     "generative-replay": GenerativeReplay,
     "gem": GEM,
     "agem": AGEM,
+    "net2net": Net2Net,
+    "packnet": PackNet,
+    "progressive": Progressive,
+    "task-gate": TaskGate,
+    "expert-gate": ExpertGate,
 }
 
 __all__ = [
@@ -44,12 +54,17 @@ __all__ = [
     "MAS",
     "METHODS",
     "SI",
+    "ExpertGate",
     "Finetune",
     "GenerativeReplay",
     "ICaRL",
     "Independent",
     "Joint",
     "LwF",
+    "Net2Net",
     "OnlineEWC",
+    "PackNet",
+    "Progressive",
     "Replay",
+    "TaskGate",
 ]

@@ -1,10 +1,10 @@
 """Dark experience replay."""
 
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
-from torch.nn.functional import mse_loss
 
 from lifelong.errors import MethodError
 from lifelong.memory import Memory
@@ -13,6 +13,26 @@ from lifelong.tasks import Batch, Task
 
 if TYPE_CHECKING:
     from lifelong.learner import Learner
+
+
+mse_loss = torch.ops.aten.mse_loss.default  # without the broadcasting of torch.nn.functional's, which costs as much as the loss
+
+
+@dataclass(slots=True)
+class Now:
+    """What the moments of the current step hand to each other.
+
+    Attributes:
+        own: its examples before any were added.
+        first: where x' begins in the batch.
+        z: the logits that are asked for of x'. None: nothing is replayed.
+        output: what the network said of the whole batch.
+    """
+
+    own: Batch | None = None
+    first: int = 0
+    z: Tensor | None = None
+    output: Tensor = field(default_factory=lambda: torch.empty(0))
 
 
 class DER(Method):
@@ -43,28 +63,26 @@ class DER(Method):
         self.capacity, self.replayed, self.from_current = capacity, replayed, from_current
         self.alpha, self.beta = not_negative("DER", "alpha", alpha), not_negative("DER", "beta", beta)
         self.memory = Memory(capacity, "reservoir")
-        self._own: Batch | None = None  # the current step's examples before any were added, and their logits
-        self._logits = torch.empty(0)
-        self._first = 0  # where x' begins in the batch
-        self._kept: Tensor | None = None  # the logits that the current step asks for
+        self._now = Now()
         self._weight: tuple[tuple[int, int, int], Tensor] | None = None  # sizes, and the weights of a batch of these sizes
 
     def rehearses(self) -> bool:
         return self.capacity > 0 and self.alpha + self.beta > 0
 
     def mix(self, learner: "Learner", batch: Batch) -> Batch:
-        n, head = learner.fresh, batch.head
-        self._own = Batch(batch.x[:n], batch.y[:n], head if isinstance(head, int) else head[:n]) if n < len(batch) else batch
-        self._first, self._kept = len(batch), None
-        contents = self.memory.contents
-        known = contents.filled if self.from_current else len(contents.earlier)
+        n, head, now, memory = learner.fresh, batch.head, self._now, self.memory
+        now.own = Batch(batch.x[:n], batch.y[:n], head if isinstance(head, int) else head[:n]) if n < len(batch) else batch
+        now.first, now.z = len(batch), None
+        filled, earlier = memory.contents.filled, memory.contents.earlier
+        known = filled if self.from_current else len(earlier)
         if known == 0 or self.alpha == self.beta == 0:
             return batch
         size = n if self.replayed is None else self.replayed
         chosen = torch.randint(known, (2 * size if self.beta else size,), generator=learner.generator(self))
-        chosen = chosen if self.from_current else contents.earlier[chosen]
-        self._kept = self.memory.logits.index_select(0, chosen[:size].to(batch.y.device))  # of x'
-        joined = batch.joined(self.memory.take(chosen))  # the batch, x' and x''
+        if known < filled:
+            chosen = torch.tensor([earlier[place] for place in chosen.tolist()])
+        now.z = memory.logits.index_select(0, (chosen[:size] if self.beta else chosen).to(batch.y.device))
+        joined = batch.joined(memory.take(chosen))  # the batch, x' and x''
         return Batch(joined.x, joined.y, joined.head, self._weights(batch, len(joined), size))
 
     def _weights(self, batch: Batch, total: int, size: int) -> Tensor:
@@ -79,26 +97,31 @@ class DER(Method):
         return weight
 
     def loss(self, learner: "Learner", batch: Batch, output: Tensor, loss: Tensor) -> Tensor:
-        assert self._own is not None
-        z = self._kept
-        self._logits = output[: len(self._own)].detach()
+        now = self._now
+        now.output, z = output.detach(), now.z
         if z is None:
             return loss
-        output = output[self._first : self._first + len(z)]
-        if self.memory.contents.complete and z.shape == output.shape:
-            return torch.add(loss, mse_loss(output, z), alpha=self.alpha)
-        columns = min(z.shape[1], output.shape[1])
-        known = z[:, :columns].isfinite()  # not the outputs of classes that came later, or of other heads
-        error = torch.where(known, output[:, :columns] - z[:, :columns], 0.0)
+        h = output[now.first : now.first + len(z)]  # of x'
+        if not self.memory.contents.incomplete and z.shape == h.shape:
+            return torch.add(loss, mse_loss(h, z), alpha=self.alpha)
+        if z.shape != h.shape:
+            columns = min(z.shape[1], h.shape[1])
+            z, h = z[:, :columns], h[:, :columns]
+        known = z.isfinite()  # not the outputs of classes that came later, or of other heads
+        error = torch.where(known, h - z, 0.0)
         return loss + self.alpha * error.square().sum() / known.sum()
 
     def after_step(self, learner: "Learner") -> None:
-        assert self._own is not None
-        self.memory.offer(self._own, learner.generator(self), self._logits)
+        assert self._now.own is not None
+        self.memory.offer(self._now.own, learner.generator(self), self._now.output)
 
     def end_task(self, learner: "Learner", task: Task) -> None:
         self.memory.end_task()
-        self._own = None
+        self._now.own = None
+
+    def state(self) -> dict[str, Tensor]:
+        self.memory.note()
+        return super().state()
 
     def overrides(self, moment: str) -> bool:
         return super().overrides(moment) and (self.capacity > 0 or moment not in ("mix", "loss", "after_step"))

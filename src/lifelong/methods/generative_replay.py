@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import torch
 from torch import Tensor
 
-from lifelong.errors import MethodError
+from lifelong.errors import MethodError, ScenarioError
 from lifelong.generators import VAE, Generator, describe, make
 from lifelong.method import Keeps, Method
 from lifelong.tasks import Batch, Task
 from lifelong.teacher import Teacher
 
 if TYPE_CHECKING:
+    from lifelong.growth import Change
     from lifelong.learner import Learner
 
 
@@ -70,6 +71,12 @@ class GenerativeReplay(Method):
         if learner.tasks:
             self.teacher.copy(learner.network)
         else:
+            lost = [name for name in learner.heads.adopted if name not in task.classes]
+            if lost:
+                raise ScenarioError(
+                    f"GenerativeReplay has no generator of the classes {lost}, which were adopted; let it learn to draw them from some of "
+                    "their inputs, learner.remember(Task(name, train=(x, y))), or let the first task have all of them"
+                )
             x = learner.examples_of(task).take(torch.arange(min(len(task.train), 1000)))
             if self.drawing is None:
                 self.drawing = make(self.generator or {}, x.shape[1:]).to(learner.device)
@@ -142,6 +149,9 @@ class GenerativeReplay(Method):
         if x.ndim != 4 or x.shape[1] not in (1, 3):
             return {}  # no images
         return {f"What the generator draws after task {len(learner.tasks)}": x.cpu()}
+
+    def grown(self, learner: "Learner", change: "Change") -> None:
+        self.teacher.grown(change)
 
     def state(self) -> dict[str, Tensor]:
         kept = {} if self.drawing is None else {f"generator.{name}": value for name, value in self.drawing.state_dict().items()}

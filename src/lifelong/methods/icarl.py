@@ -14,6 +14,7 @@ from lifelong.tasks import CHUNK, Batch, Examples, JoinedExamples, Task
 from lifelong.teacher import Teacher
 
 if TYPE_CHECKING:
+    from lifelong.growth import Change
     from lifelong.learner import Learner
 
 
@@ -72,7 +73,7 @@ class ICaRL(Method):
             names = [learner.heads.classes[0][row] for row in old]
             raise ScenarioError(
                 f"iCaRL has no exemplars of the classes {names}, which were adopted, and could never predict them; "
-                "let the first task have examples of them, too"
+                "let the first task have examples of them, too, or give it a few before, learner.remember(Task(name, train=(x, y)))"
             )
         if self.capacity < len(seen):
             raise MethodError(
@@ -136,7 +137,14 @@ class ICaRL(Method):
     def _rows(self, learner: "Learner", task: Task) -> tuple[list[int], list[int]]:
         """The head's rows of learned classes that are not the task's, and of all classes seen so far."""
         own, learned = learner.heads.rows(0, task.classes).tolist(), learner.learned_rows(0)
-        return [row for row in learned if row not in set(own)], sorted({*own, *learned})
+        seen, names = sorted({*own, *learned}), learner.heads.classes[0]
+        if learner.adopted:  # by name, so that exemplars come in the same order in whatever order a task names its classes
+            seen.sort(key=lambda row: (isinstance(names[row], str), names[row]))
+        return [row for row in learned if row not in set(own)], seen
+
+    def grown(self, learner: "Learner", change: "Change") -> None:
+        self.teacher.grown(change)
+        self._means = None
 
     def state(self) -> dict[str, Tensor]:
         return super().state() | self.teacher.state("teacher")

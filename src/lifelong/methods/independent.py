@@ -11,6 +11,7 @@ from lifelong.method import Keeps, Method
 from lifelong.tasks import Task
 
 if TYPE_CHECKING:
+    from lifelong.growth import Change
     from lifelong.learner import Learner
 
 
@@ -18,6 +19,9 @@ class Independent(Method):
     """Independent networks: a network of its own for every task. Nothing is forgotten, nothing is shared.
 
     Loss: task. Predicting needs to be told the task, in every scenario, and `evaluate` tells it.
+
+    Exact: what a task's network gives never changes, bit for bit, batch-norm statistics included. Where the learner's network grows, the
+    kept ones grow alike: Net2Net's operations change what they give by rounding only.
 
     Args:
         start: "first": each network starts from the learner's first weights; "previous": from the network of the task before.
@@ -44,6 +48,10 @@ class Independent(Method):
     def end_task(self, learner: "Learner", task: Task) -> None:
         trained = {**dict(learner.trained()), **dict(learner.network.named_buffers())}
         self.networks = {**self.networks, task.name: {name: value.detach().clone() for name, value in trained.items()}}
+
+    def grown(self, learner: "Learner", change: "Change") -> None:
+        fresh = {name: value.to(learner.device) for name, value in change.fresh.items()}
+        self.networks = {task: change.carry(kept) | fresh for task, kept in self.networks.items()}
 
     def predict(self, learner: "Learner", x: Tensor, task: str | None) -> Tensor:
         if task is None:

@@ -1,10 +1,11 @@
 """L2: every weight is held alike."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import torch
 from torch import Tensor
 
+from lifelong.method import Scales
 from lifelong.quadratic import QuadraticPenalty, Step
 from lifelong.tasks import Task
 
@@ -23,6 +24,8 @@ class L2(QuadraticPenalty):
         step: "implicit" or "additive", see `QuadraticPenalty`.
     Keeps: 2 numbers a parameter, whatever the number of tasks. Cost per step: one pass over theta.
     """
+
+    scales: ClassVar[Scales] = "copy"
 
     def __init__(self, *, strength: float = 0.1, step: Step = "implicit") -> None:
         super().__init__(strength=strength, step=step)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from lifelong.errors import MethodError
+from lifelong.method import Scales
 from lifelong.modes import evaluation_mode
 from lifelong.per_example import sum_of_gradients
 from lifelong.quadratic import QuadraticPenalty, Step
@@ -37,6 +38,7 @@ class MAS(QuadraticPenalty):
     """
 
     factor: ClassVar[float] = 1.0
+    scales: ClassVar[Scales] = "gradient"
 
     def __init__(self, *, strength: float = 1.0, examples: int | None = 2000, step: Step = "implicit") -> None:
         super().__init__(strength=strength, step=step)

@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -31,9 +32,12 @@ def adopt(network: nn.Module, classes: Sequence[Name], *, head: str | None = Non
 
     The network itself is copied, not changed. Use it with the scenario "class" or "domain".
 
+    The learner then goes on from what the network knows: it predicts as the network did, and learns tasks with new classes, known ones,
+    or both. Docs: docs/adopt.md.
+
     Args:
         network: maps inputs (N, ...) to logits (N, C), its last step a Linear layer.
-        classes: the names of the C outputs, in order.
+        classes: the names of the C outputs, in order: strings or integers, as the labels of later tasks will be.
         head: the name of that Linear layer, as in `network.named_modules()`. None: the last Linear that was registered.
         example: a few inputs; given, it is checked that features and head reproduce the network's logits.
 
@@ -47,18 +51,22 @@ def adopt(network: nn.Module, classes: Sequence[Name], *, head: str | None = Non
     linear = {name: module for name, module in network.named_modules() if isinstance(module, nn.Linear)}
     if not linear:
         raise TaskError(f"{type(network).__name__} has no Linear layer to become the head; adopt takes classifiers that end in one")
+    names = tuple(each.item() if isinstance(each, Tensor | np.generic) else each for each in classes)
+    strange = [each for each in names if not isinstance(each, str | int)]
+    if strange:
+        raise TaskError(f"class {strange[0]!r} is of type {type(strange[0]).__name__}; class names are strings or integers")
     name = next(reversed(linear)) if head is None else head
     if name not in linear:
         raise TaskError(f"{type(network).__name__} has no Linear layer {name!r}; {nearest(name, linear)}")
-    if len(set(classes)) != len(classes) or len(classes) != linear[name].out_features:
-        raise TaskError(f"layer {name!r} has {linear[name].out_features} outputs, but classes are {list(classes)}; name each output once")
+    if len(set(names)) != len(names) or len(names) != linear[name].out_features:
+        raise TaskError(f"layer {name!r} has {linear[name].out_features} outputs, but classes are {list(names)}; name each output once")
     if name == "":
-        adopted = Adopted(nn.Flatten(), linear[name], tuple(classes))
+        adopted = Adopted(nn.Flatten(), linear[name], names)
     else:
         copied = copy.deepcopy(network)
         parent, _, last = name.rpartition(".")
         setattr(copied.get_submodule(parent), last, nn.Identity())
-        adopted = Adopted(copied, linear[name], tuple(classes))
+        adopted = Adopted(copied, linear[name], names)
     if example is not None:
         _check_same(network, adopted, example, name)
     return adopted

@@ -20,10 +20,10 @@ def own_weights(module: nn.Module, seed: int, initial: Initial = "torch") -> Ite
 
 @torch.no_grad()
 def draw_like_torch(module: nn.Module, seed: int) -> None:
-    """Draws every Linear's and Conv2d's weights and biases as torch does by default: uniform in +-1/sqrt(fan-in)."""
+    """Draws every Linear's and convolution's weights and biases as torch does by default: uniform in +-1/sqrt(fan-in)."""
     generator = torch.Generator().manual_seed(seed)
     for layer in module.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
+        if isinstance(layer, nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d):
             bound = layer.weight[0].numel() ** -0.5
             layer.weight.uniform_(-bound, bound, generator=generator)
             if layer.bias is not None:
@@ -37,7 +37,8 @@ def draw_xavier(module: nn.Module, seed: int) -> None:
     for layer in module.modules():
         if isinstance(layer, nn.Linear):
             nn.init.xavier_uniform_(layer.weight, generator=generator)
-            nn.init.zeros_(layer.bias)
+            if layer.bias is not None:
+                nn.init.zeros_(layer.bias)
 
 
 def blank_linear(width: int, rows: int, dtype: torch.dtype) -> nn.Linear:

@@ -31,7 +31,7 @@ class Heads(nn.Module):
     matter.
 
     Args:
-        width: size of the feature vectors.
+        width: size of the feature vectors. In the scenario "task", where the network gets columns, heads read parts of them.
         scenario: "task", "domain" or "class".
         seed: of the learner.
         initial: how new rows are drawn, see `MLP`; the fan-out of "xavier" is the number of rows that the head began with.
@@ -40,7 +40,16 @@ class Heads(nn.Module):
     def __init__(self, width: int, scenario: Scenario, seed: int, initial: Initial = "torch") -> None:
         super().__init__()
         self.width, self.scenario, self.seed, self.initial = width, scenario, seed, initial
+        self.first_width = width  # before any growth
+        self.start = 0  # from where in the features the next head reads, so many as `width`
+        self.starts: list[int] = []  # from where each head does
         self.first_rows: list[int] = []  # how many each head began with
+        self.born: list[
+            list[tuple[int, int]]
+        ] = []  # of each row: the features' width when it was added, and how often they had been widened
+        self.widenings: list[
+            tuple[Tensor, Tensor]
+        ] = []  # of the features: which old one each is a copy of, and among how many it is shared
         self.layers = nn.ModuleList()
         self.classes: list[list[Name]] = []
         self.names: list[str] = []  # the tasks that own the heads, in the scenario "task"
@@ -76,9 +85,23 @@ class Heads(nn.Module):
         return head
 
     def declare(self, classes: Sequence[Name]) -> None:
-        """Gives classes outputs before any task brings them: they compete in training, and are never predicted until then."""
-        self._add_head(classes)
-        self.waiting = dict.fromkeys(classes)
+        """Gives classes outputs before any task brings them: they compete in training, and are never predicted until then.
+
+        Raises:
+            ScenarioError: the scenario is not "class", or a class has an output already.
+        """
+        if self.scenario != "class":
+            raise ScenarioError(
+                f"classes get outputs before a task brings them in the scenario 'class' only, and this is {self.scenario!r}"
+            )
+        known = [name for name in classes if self.classes and name in set(self.classes[0])]
+        if known:
+            raise ScenarioError(f"the classes {known} have outputs already; name only those that have none")
+        if self.layers:
+            self._extend(0, classes)
+        else:
+            self._add_head(classes)
+        self.waiting |= dict.fromkeys(classes)
 
     def find(self, task: str | None) -> int:
         """The head of a task.
@@ -107,50 +130,88 @@ class Heads(nn.Module):
 
     def _add_head(self, classes: Sequence[Name]) -> int:
         self.first_rows.append(len(classes))
-        self.layers.append(self._layer(len(self.layers), classes))
+        self.starts.append(self.start)
+        self.born.append(self._births(classes))
+        self.layers.append(self._layer(len(self.layers), classes, self.born[-1]))
         self.classes.append(list(classes))
         return len(self.layers) - 1
+
+    def _births(self, classes: Sequence[Name]) -> list[tuple[int, int]]:
+        return [(self.width if name not in self.adopted else len(self.adopted[name][0]), len(self.widenings)) for name in classes]
 
     def _extend(self, head: int, classes: Sequence[Name]) -> None:
         """Appends rows for new classes to a head; its old rows keep their values and their places."""
         old = cast(nn.Linear, self.layers[head])
-        rows = self._layer(head, classes).to(old.weight.device, old.weight.dtype)
-        layer = blank_linear(self.width, len(self.classes[head]) + len(classes), old.weight.dtype)
+        born = self._births(classes)
+        rows = self._layer(head, classes, born).to(old.weight.device, old.weight.dtype)
+        layer = blank_linear(old.in_features, len(self.classes[head]) + len(classes), old.weight.dtype)
         layer.weight = nn.Parameter(torch.cat([old.weight.detach(), rows.weight.detach()]))
         layer.bias = nn.Parameter(torch.cat([old.bias.detach(), rows.bias.detach()]))
         self.layers[head] = layer
         self.classes[head] = [*self.classes[head], *classes]
+        self.born[head] = [*self.born[head], *born]
 
     def untrained(self, head: int) -> nn.Linear:
-        """A head's layer as it was before any training, on the CPU."""
-        return self._layer(head, self.classes[head])
+        """A head's layer as it was before any training, on the CPU; grown with the features, so that it still computes the same."""
+        return self._layer(head, self.classes[head], self.born[head])
 
-    def _layer(self, head: int, classes: Sequence[Name]) -> nn.Linear:
+    def widened(self, index: Tensor, copies: Tensor) -> None:
+        """The features were widened, and the layers with them; see `lifelong.growth.Part` for the arguments."""
+        self.width = len(index)
+        self.widenings.append((index, copies))
+        for layer in self.layers:
+            assert isinstance(layer, nn.Linear)
+            layer.in_features = self.width
+
+    def _layer(self, head: int, classes: Sequence[Name], born: Sequence[tuple[int, int]]) -> nn.Linear:
         dtype = cast(nn.Linear, self.layers[0]).weight.dtype if self.layers else self.dtype
-        layer = blank_linear(self.width, len(classes), dtype)
-        weight, bias = 2 * (self.width**-0.5,) if self.initial == "torch" else (math.sqrt(6 / (self.width + self.first_rows[head])), 0.0)
+        drawn = [self._row(head, name, width, dtype) for name, (width, _) in zip(classes, born, strict=True)]
+        grown = [self._grown(weight, birth) for (weight, _), (_, birth) in zip(drawn, born, strict=True)]
+        layer = blank_linear(len(grown[0]), len(classes), dtype)
         with torch.no_grad():
-            for row, name in enumerate(classes):
-                if name in self.adopted:
-                    layer.weight[row], layer.bias[row] = self.adopted[name]
-                    continue
-                generator = torch.Generator().manual_seed(seed_of(self.seed, "head", head, name))
-                layer.weight[row].uniform_(-weight, weight, generator=generator)
-                layer.bias[row].uniform_(-bias, bias, generator=generator)
+            layer.weight.copy_(torch.stack(grown))
+            layer.bias.copy_(torch.stack([bias for _, bias in drawn]))
         return layer
+
+    def _row(self, head: int, name: Name, width: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """A class's weights (width,) and bias () before any training."""
+        if name in self.adopted:
+            return self.adopted[name]
+        bounds = 2 * (width**-0.5,) if self.initial == "torch" else (math.sqrt(6 / (width + self.first_rows[head])), 0.0)
+        generator = torch.Generator().manual_seed(seed_of(self.seed, "head", head, name))
+        weight, bias = torch.empty(width, dtype=dtype), torch.empty((), dtype=dtype)
+        return weight.uniform_(-bounds[0], bounds[0], generator=generator), bias.uniform_(-bounds[1], bounds[1], generator=generator)
+
+    def _grown(self, weight: Tensor, birth: int) -> Tensor:
+        """A row's weights after the widenings since it was added."""
+        for index, copies in self.widenings[birth:]:
+            weight = weight[index] / copies.to(weight)
+        return weight
+
+    def place(self, head: int) -> tuple[int, int]:
+        """From where to where in the features a head reads."""
+        return self.starts[head], self.starts[head] + cast(nn.Linear, self.layers[head]).in_features
+
+    def read(self, features: Tensor, head: int) -> Tensor:
+        """The features (N, width) that a head reads, of all."""
+        if self.layers[head].in_features == features.shape[1]:
+            return features
+        start, stop = self.place(head)
+        return features[:, start:stop].contiguous()
 
     def forward(self, features: Tensor, head: int | Tensor) -> Tensor:
         """Logits (N, C). With a head for each example (int64 (N,) on the CPU), rows of smaller heads end in -inf."""
         if len(self.layers) == 1:
             head = 0
         if isinstance(head, int):
-            logits: Tensor = self.layers[head](features)
+            layer = self.layers[head]
+            logits: Tensor = layer(features if layer.in_features == features.shape[1] else self.read(features, head))
             return logits
         columns = max(len(names) for names in self.classes)
         logits = features.new_full((len(features), columns), -torch.inf)
         for each in sorted(set(head.tolist())):
             chosen = (head == each).nonzero().squeeze(1).to(features.device)
-            part = self.layers[each](features[chosen])
+            part = self.layers[each](self.read(features[chosen], each))
             part = nn.functional.pad(part, (0, columns - part.shape[1]), value=-torch.inf)
             logits = logits.index_copy(0, chosen, part.to(logits.dtype))
         return logits

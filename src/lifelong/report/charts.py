@@ -1,32 +1,25 @@
 """The page's pictures, each a function from numbers to one SVG image."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from lifelong.matrix import Matrix, Values
 from lifelong.report import svg
 from lifelong.report.digest import Estimate, MethodDigest
+from lifelong.report.frame import Frame, Style, round_floor
+from lifelong.report.heat import EMPTY, HATCH, MOST_CELLS, NUMBERED, cell, empty_cells
 from lifelong.report.units import MINUS, percent, percent_with_spread
 
-NUMBERED = 12  # heat maps of more tasks have no numbers in their cells
 NAMED_LINES = 7  # more lines than this are coloured by their order
-MOST_CELLS, MOST_LINES, MOST_POINTS = 48, 25, 200  # beyond these, evenly spread ones are shown
-HATCH = "#c9ced4"
-EMPTY = "#f6f7f8"
+MOST_LINES, MOST_POINTS = 25, 200  # beyond these, evenly spread ones are shown
 
 
 def shared_floor(matrices: Sequence[Matrix]) -> float:
     """The lower end of a scale that fits every entry of `matrices`."""
     defined = [matrix.values[~np.isnan(matrix.values)] for matrix in matrices]
-    return _floor(float(values.min()) for values in defined if values.size)
-
-
-def _floor(values: Iterable[float]) -> float:
-    """The smallest value rounded down to a tenth, at most 0.9; not 0.1, which is no round number on an axis up to 1."""
-    tenths = math.floor(10 * min(values, default=0.0) + 1e-9)
-    return 0.0 if tenths <= 1 else min(tenths, 9) / 10
+    return round_floor(float(values.min()) for values in defined if values.size)
 
 
 def heat_map(name: str, matrix: Matrix, floor: float) -> str:
@@ -45,33 +38,18 @@ def heat_map(name: str, matrix: Matrix, floor: float) -> str:
     def y(row: int) -> float:
         return top + row * height + (gap if row else 0.0)
 
-    drawn, hatching = [], []
+    drawn, empty = [], []
     for row, i in enumerate(rows):
         for column, j in enumerate(columns):
             value = float(values[i, j])
+            box = x(column), y(row), width, height
             if math.isnan(value):
-                drawn.append(svg.element("rect", x=x(column), y=y(row), width=width, height=height, fill=EMPTY))
-                hatching.append(f"M{x(column):.1f} {y(row) + height:.1f}l{width:.1f} {-height:.1f}")
+                empty.append(box)
                 continue
             colour = svg.scale_colour((value - floor) / (1 - floor))
-            learned_now = i == j + 1
-            cell = svg.element(
-                "rect",
-                svg.element("title", f"{_after(i)}, on task {j + 1}: {percent(value)} %") if numbered else "",
-                x=x(column) + 0.5,
-                y=y(row) + 0.5,
-                width=width - (1.0 if numbered else 0.5),
-                height=height - (1.0 if numbered else 0.5),
-                fill=colour,
-                stroke=svg.INK if learned_now and numbered else None,
-                stroke_width=1.5 if learned_now and numbered else None,
-            )
-            drawn.append(cell)
-            if numbered:
-                middle = x(column) + width / 2, y(row) + height / 2 + 4
-                ink = svg.ink_on(colour)
-                drawn.append(svg.text(*middle, percent(value), anchor="middle", fill=ink, font_size=11.5, class_="cell"))
-    drawn.append(svg.element("path", d="".join(hatching), stroke=HATCH, fill="none", stroke_width=1))
+            hover = f"{_after(i)}, on task {j + 1}: {percent(value)} %"
+            drawn.append(cell(box, colour, percent(value), hover, framed=i == j + 1) if numbered else cell(box, colour))
+    drawn += empty_cells(empty)
 
     marked_rows = range(len(rows)) if numbered else svg.thin(len(rows), 6)
     marked_columns = range(len(columns)) if numbered else svg.thin(len(columns), 6)
@@ -119,41 +97,14 @@ def task_style(position: int, tasks: int) -> tuple[str, str]:
     return svg.scale_colour(0.3 + 0.7 * position / (tasks - 1)), "circle"
 
 
-class Frame:
-    """A plotting area with percent on the vertical axis and the number of tasks learned on the horizontal one."""
-
-    def __init__(self, width: float, height: float, floor: float, first: int, last: int) -> None:
-        self.width, self.height, self.floor, self.first, self.last = width, height, floor, first, max(last, first + 1)
-        self.left, self.right, self.top, self.bottom = 34.0, width - 16.0, 12.0, height - 34.0
-
-    def x(self, learned: float) -> float:
-        """Where `learned` tasks are."""
-        return self.left + (learned - self.first) / (self.last - self.first) * (self.right - self.left)
-
-    def y(self, value: float) -> float:
-        """Where a fraction is; NaN stays NaN."""
-        return self.bottom - (value - self.floor) / (1 - self.floor) * (self.bottom - self.top)
-
-    def axes(self) -> list[str]:
-        """Grid lines, numbers and the words under the horizontal axis."""
-        drawn = []
-        for tick in svg.ticks(self.floor, 1.0, 8):
-            drawn.append(svg.line(self.left, self.y(tick), self.right, self.y(tick), stroke=svg.GRID))
-            drawn.append(svg.text(self.left - 6, self.y(tick) + 4, f"{100 * tick:.0f}", anchor="end", fill=svg.QUIET))
-        numbers = [number for number in svg.counting_ticks(self.last) if number >= self.first]
-        drawn += [svg.text(self.x(number), self.bottom + 16, str(number), anchor="middle", fill=svg.QUIET) for number in numbers]
-        drawn.append(svg.text((self.left + self.right) / 2, self.height - 4, "tasks learned", anchor="middle", fill=svg.QUIET))
-        return drawn
-
-
 def task_lines(name: str, matrix: Matrix, floor: float) -> str:
     """Accuracy of every task over time: one line a task, a marker where it was learned."""
     values: Values = matrix.values
     tasks, learned = len(matrix.tasks), matrix.learned
-    frame = Frame(310.0, 200.0, floor, 0, learned)
+    frame = Frame(310.0, 200.0, (0, learned), (floor, 1.0))
     thinned = svg.thin(learned + 1, MOST_POINTS)
     few = tasks <= NAMED_LINES
-    drawn, markers = frame.axes(), []
+    drawn, markers = frame.axes(frame.counted(), frame.percent(), "tasks learned"), []
     for j in svg.thin(tasks, MOST_LINES):
         colour, shape = task_style(j, tasks)
         rows = sorted({*thinned, *(i for i in (j, j + 1, j + 2) if i <= learned)})
@@ -177,18 +128,18 @@ def line_swatch(colour: str, shape: str, dashed: bool = False) -> str:
     return svg.element("svg", *content, xmlns="http://www.w3.org/2000/svg", width=30, height=14, viewBox="0 0 30 14", aria_hidden="true")
 
 
-def method_style(position: int, baseline: bool) -> tuple[str, str, bool]:
-    """Colour, marker and whether dashed (baselines are) of a method's line."""
+def method_style(position: int, baseline: bool) -> Style:
+    """How a method's line is drawn: baselines are dashed."""
     return svg.COLOURS[position % len(svg.COLOURS)], svg.MARKERS[position % len(svg.MARKERS)], baseline
 
 
-def average_lines(methods: Sequence[MethodDigest], styles: Sequence[tuple[str, str, bool]]) -> str:
+def average_lines(methods: Sequence[MethodDigest], styles: Sequence[Style]) -> str:
     """Accuracy on all tasks seen so far: one line a method, a band of one spread around it."""
     series = [method.average_so_far() for method in methods]
-    floor = _floor(point for line in series for one in line for point in one.points if not math.isnan(point))
+    floor = round_floor(point for line in series for one in line for point in one.points if not math.isnan(point))
     longest = max((len(line) for line in series), default=1)
-    frame = Frame(440.0, 260.0, floor, 1 if longest > 1 else 0, longest)
-    drawn, bands, markers, said = frame.axes(), [], [], []
+    frame = Frame(440.0, 260.0, (1 if longest > 1 else 0, longest), (floor, 1.0))
+    drawn, bands, markers, said = frame.axes(frame.counted(), frame.percent(), "tasks learned"), [], [], []
     for method, line, (colour, shape, dashed) in zip(methods, series, styles, strict=True):
         shown = svg.thin(len(line), MOST_POINTS)
         points = [(frame.x(position + 1), line[position]) for position in shown]
@@ -207,7 +158,7 @@ def average_lines(methods: Sequence[MethodDigest], styles: Sequence[tuple[str, s
     return svg.picture(frame.width, frame.height, "Accuracy on the tasks seen so far", about, *bands, *drawn, *markers)
 
 
-def bars(title: str, methods: Sequence[MethodDigest], measure: str, styles: Sequence[tuple[str, str, bool]]) -> str:
+def bars(title: str, methods: Sequence[MethodDigest], measure: str, styles: Sequence[Style]) -> str:
     """One measure of every method: a bar for the mean, a line for the spread over seeds, a dot for every seed."""
     estimates = [method.measures[measure] for method in methods]
     low, high = _range(estimates)

@@ -18,6 +18,11 @@ MEASURES = {
     "learning_accuracy": "learning accuracy",
     "average_incremental_accuracy": "average incremental accuracy",
 }
+# How prediction can be asked beside the scenario's own way, by the run's key: its name, and what it means.
+WAYS = {
+    "told": ("told the task", "the same where prediction is told the task, so that only its own classes compete"),
+    "routed": ("not told the task", "the same where prediction is not told the task, and the method's gate chooses it"),
+}
 COSTS = ("train_seconds", "evaluate_seconds", "steps", "peak_memory_bytes", "kept_bytes", "parameters")
 Results = Mapping[str, Any]
 Run = Mapping[str, Any]
@@ -52,7 +57,7 @@ class MethodDigest:
         finished, failed, running: its runs, in the order of their seeds.
         matrix: R, the mean over finished seeds; None if none has finished.
         measures: for each name in MEASURES an estimate.
-        told: for each name in MEASURES an estimate where prediction is told the task; empty if no run was evaluated so.
+        asked: for each of WAYS that a run was evaluated in, and each name in MEASURES, an estimate.
         costs: for each name in COSTS an estimate.
         keeps: what the method keeps from earlier tasks; "" if not told.
         settings: flat names ("optimizer.lr") and values.
@@ -66,10 +71,14 @@ class MethodDigest:
     matrix: Matrix | None
     seed_values: tuple[Values, ...]
     measures: Mapping[str, Estimate]
-    told: Mapping[str, Estimate]
+    asked: Mapping[str, Mapping[str, Estimate]]
     costs: Mapping[str, Estimate]
     keeps: str
     settings: Mapping[str, str]
+
+    def accuracy(self, way: str) -> Estimate:
+        """Where prediction was asked in one of WAYS; undefined where it was not."""
+        return self.asked[way]["accuracy"] if way in self.asked else estimate([])
 
     def average_so_far(self) -> list[Estimate]:
         """The accuracy on all tasks seen so far, after 1, 2, ... tasks."""
@@ -111,7 +120,7 @@ def _digest_method(name: str, runs: Sequence[Run], tasks: Sequence[str], baselin
     if len(shapes) > 1:
         found = ", ".join(map(str, sorted(shapes)))
         raise ReportError(f"the matrices of {name}'s seeds have different shapes: {found}; run them anew with --fresh")
-    told = [run["told"]["summary"] if "told" in run else {} for run in finished]
+    asked = {way: [run[way]["summary"] if way in run else {} for run in finished] for way in WAYS}
     return MethodDigest(
         name=name,
         baseline=baseline,
@@ -120,12 +129,16 @@ def _digest_method(name: str, runs: Sequence[Run], tasks: Sequence[str], baselin
         running=tuple(run for run in runs if run["status"] == "running"),
         matrix=Matrix(tuple(tasks), np.mean([matrix.values for matrix in matrices], axis=0)) if matrices else None,
         seed_values=tuple(matrix.values for matrix in matrices),
-        measures={measure: _over_seeds([run["summary"] for run in finished], measure) for measure in MEASURES},
-        told={measure: _over_seeds(told, measure) for measure in MEASURES} if any(told) else {},
+        measures=_measured([run["summary"] for run in finished]),
+        asked={way: _measured(summaries) for way, summaries in asked.items() if any(summaries)},
         costs={cost: _over_seeds([run["cost"] for run in finished], cost) for cost in COSTS},
         keeps=next((run["keeps"] for run in runs if run.get("keeps")), ""),
         settings=_settings([run["config"] for run in runs if "config" in run]),
     )
+
+
+def _measured(summaries: Sequence[Mapping[str, float | None]]) -> dict[str, Estimate]:
+    return {measure: _over_seeds(summaries, measure) for measure in MEASURES}
 
 
 def _over_seeds(numbers: Sequence[Mapping[str, float | None]], key: str) -> Estimate:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from lifelong.report import charts, units
-from lifelong.report.digest import COSTS, MEASURES, MethodDigest, ReportError, Results, digest
+from lifelong.report import charts, curves, heat, sizes, units
+from lifelong.report.digest import COSTS, MEASURES, WAYS, MethodDigest, ReportError, Results, digest
+from lifelong.report.frame import Style
 from lifelong.report.png import SIGNATURE
 from lifelong.report.published import COLUMNS, cells, counts, published_rows
 
@@ -28,8 +29,6 @@ MEASURE_MEANING = {
     "learning_accuracy": "the mean accuracy on each task just after learning it",
     "average_incremental_accuracy": "the mean over steps of the accuracy on all tasks seen so far, the first step included",
 }
-TOLD_LABEL = "accuracy, told the task"
-TOLD_MEANING = "the same where prediction is told the task, so that only its own classes compete"
 COST_LABELS = {
     "train_seconds": ("training", units.seconds),
     "evaluate_seconds": ("evaluation", units.seconds),
@@ -75,28 +74,31 @@ def page(results: Results) -> str:
     methods = digest(results)
     shown = [method for method in methods if method.matrix is not None]
     measures = [(MEASURES[name], MEASURE_MEANING[name]) for name in MEASURES]
-    told = any(method.told for method in methods)
-    if told:
-        measures.insert(1, (TOLD_LABEL, TOLD_MEANING))
+    ways = [way for way in WAYS if any(way in method.asked for method in methods)]
+    measures[1:1] = [(f"accuracy, {WAYS[way][0]}", WAYS[way][1]) for way in ways]
     rows = published_rows(results)
-    pictures = {kind: [(name, Markup(image)) for name, image in drawn] for kind, drawn in _pictures(methods, shown).items()}
+    used = [charts.method_style(methods.index(method), method.baseline) for method in shown]
+    pictures = {kind: [(name, Markup(image)) for name, image in drawn] for kind, drawn in _pictures(shown, used).items()}
+    learning = curves.learning_curves(shown, used, results["stream"]["tasks"])
     return environment.from_string(template).render(
         results=results,
         facts=_facts(results, methods),
         tasks=_task_names(results["stream"]["tasks"]),
         methods=methods,
         shown=shown,
-        many=len(results["stream"]["tasks"]) > charts.NUMBERED,
+        many=len(results["stream"]["tasks"]) > heat.NUMBERED,
         more_than_drawn=len(results["stream"]["tasks"]) > charts.MOST_LINES,
         troubles=list(_troubles(methods)),
         measures=measures,
-        summary=[Row(_label(method), _summary_cells(method, told)) for method in methods],
+        summary=[Row(_label(method), _summary_cells(method, ways)) for method in methods],
         baselines=[(method.name, BASELINE_MEANING.get(method.name, "")) for method in methods if method.baseline],
         pictures=pictures,
         published=[(row, cells(row)) for row in rows],
         published_columns=COLUMNS,
         verdicts=counts(rows),
         drawn=list(_drawn(methods)),
+        curves=[(heading, Markup(image), words) for heading, image, words in learning],
+        tables=[(whose, title, Markup(image)) for whose, title, image in heat.tables(methods)],
         cost_labels=[label for label, _ in COST_LABELS.values()],
         costs=[Row(_label(method), [COST_LABELS[cost][1](method.costs[cost].mean) for cost in COSTS]) for method in shown],
         common_settings=_common_settings(methods),
@@ -139,13 +141,11 @@ def _troubles(methods: Sequence[MethodDigest]) -> Iterator[str]:
             yield f"{method.name}, seed {run['seed']}, has not finished yet"
 
 
-def _summary_cells(method: MethodDigest, told: bool) -> list[str]:
+def _summary_cells(method: MethodDigest, ways: Sequence[str]) -> list[str]:
     total = len(method.finished) + len(method.failed) + len(method.running)
     seeds = str(total) if len(method.finished) == total else f"{len(method.finished)} of {total}"
     shown = [units.percent_with_spread(one.mean, one.spread) for one in method.measures.values()]
-    if told:
-        one = method.told.get("accuracy")
-        shown.insert(1, units.percent_with_spread(one.mean, one.spread) if one else units.UNDEFINED)
+    shown[1:1] = [units.percent_with_spread(one.mean, one.spread) for one in map(method.accuracy, ways)]
     return [*shown, seeds]
 
 
@@ -163,9 +163,7 @@ def _drawn(methods: Sequence[MethodDigest]) -> Iterator[Drawn]:
                 yield Drawn(image["title"], f"{_label(method)}, seed {run['seed']}", image["png"])
 
 
-def _pictures(methods: Sequence[MethodDigest], shown: Sequence[MethodDigest]) -> dict[str, list[tuple[str, str]]]:
-    styles = {method.name: charts.method_style(position, method.baseline) for position, method in enumerate(methods)}
-    used = [styles[method.name] for method in shown]
+def _pictures(shown: Sequence[MethodDigest], used: Sequence[Style]) -> dict[str, list[tuple[str, str]]]:
     matrices = [(method, method.matrix) for method in shown if method.matrix is not None]
     floor = charts.shared_floor([matrix for _, matrix in matrices])
     tasks = matrices[0][1].tasks if matrices else ()
@@ -179,6 +177,7 @@ def _pictures(methods: Sequence[MethodDigest], shown: Sequence[MethodDigest]) ->
         "lines_legend": [(name, charts.line_swatch(*charts.task_style(j, len(tasks)))) for j, name in enumerate(tasks)] if few else [],
         "maps": [(_label(method), charts.heat_map(method.name, matrix, floor)) for method, matrix in matrices],
         "key": [("", charts.colour_key(floor))],
+        "growth": sizes.growth(shown, used),
     }
 
 

@@ -9,10 +9,9 @@ from typing import Any
 
 from lifelong.errors import nearest
 from lifelong.report import units
-from lifelong.report.digest import MEASURES, Estimate, ReportError, Results, Run, check_results, estimate
+from lifelong.report.digest import MEASURES, WAYS, Estimate, ReportError, Results, Run, check_results, estimate
 
 COLUMNS = ("ours", "seeds", "published", "difference", "tolerance", "verdict")  # what `cells` gives
-TOLD = "told."  # before a measure: where prediction is told the task
 ROUNDING = 1e-9  # 0.80 is within 0.03 of 0.83, which floats deny
 Find = Callable[[Run], float | None]
 
@@ -66,17 +65,17 @@ def measure_of(measure: str) -> tuple[str, Find]:
 
     Args:
         measure: a key of a run's summary, or "R[i,j]": row i (after learning i tasks; 0 is the untrained network), task j from 1. With
-            "told." before it, the same where prediction is told the task.
+            "told." or "routed." before it, the same asked in that one of WAYS.
     """
-    name = measure.removeprefix(TOLD)
+    way, _, name = measure.rpartition(".")
     if entry := re.fullmatch(r"R\[\s*(\d+)\s*,\s*([1-9]\d*)\s*\]", name):
         i, j = int(entry[1]), int(entry[2])
         label, find = f"task {j} " + (f"after task {i}" if i else "untrained"), _entry(i, j)
-    elif name in MEASURES:
+    elif name in MEASURES and way in ("", *WAYS):
         label, find = MEASURES[name], _measure(name)
     else:
         raise ReportError(f"unknown published measure {measure!r}; {nearest(name, [*MEASURES, 'R[i,j]'])}")
-    return (label, find) if name == measure else (f"{label}, told the task", lambda run: find(run["told"]) if "told" in run else None)
+    return (f"{label}, {WAYS[way][0]}", lambda run: find(run[way]) if way in run else None) if way else (label, find)
 
 
 def _measure(name: str) -> Find:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lifelong.report import units
-from lifelong.report.digest import MethodDigest, Results, digest
+from lifelong.report.digest import WAYS, MethodDigest, Results, digest
 from lifelong.report.published import COLUMNS, cells, counts, passes, published_rows
 
 Column = tuple[str, Callable[[MethodDigest], str]]
@@ -23,8 +23,9 @@ def print_summary(results: Results, console: Console) -> None:
         ("method", lambda method: f"{method.name} †" if method.baseline else method.name),
         *((label, _score(measure)) for label, measure in _SCORES),
     ]
-    if any(method.told for method in methods):
-        scores.insert(2, ("told the task", _told))
+    for way in reversed(WAYS):
+        if any(way in method.asked for method in methods):
+            scores.insert(2, (WAYS[way][0], _asked(way)))
     costs: list[Column] = [(label, _cost(cost, show)) for label, cost, show in _COSTS]
     if methods:
         together = _cells([*scores, *costs], methods)
@@ -71,9 +72,8 @@ def _score(measure: str) -> Callable[[MethodDigest], str]:
     return lambda method: units.percent_with_spread(method.measures[measure].mean, method.measures[measure].spread)
 
 
-def _told(method: MethodDigest) -> str:
-    one = method.told.get("accuracy")
-    return units.percent_with_spread(one.mean, one.spread) if one else units.UNDEFINED
+def _asked(way: str) -> Callable[[MethodDigest], str]:
+    return lambda method: units.percent_with_spread(method.accuracy(way).mean, method.accuracy(way).spread)
 
 
 def _cost(cost: str, show: Callable[[float], str]) -> Callable[[MethodDigest], str]:

@@ -18,6 +18,7 @@ from lifelong.tasks import Name, Scenario, Stream, Task, Transform
 
 Spread = Literal["ordered", "uniform"]
 Order = Literal["noisy-first", "clean-first"]
+Known = Literal["domain", "task"]
 
 PLACES = ("first", "second", "third", "fourth", "fifth")
 CHUNK = 4096  # images that get their noise at once
@@ -30,8 +31,9 @@ def permuted_mnist(
     seed: int = 0,
     first: Literal["permuted", "plain"] = "permuted",
     examples: int | None = None,
+    scenario: Known = "domain",
 ) -> Stream:
-    """Digits whose pixels are put in another order in every task; scenario "domain", classes 0 to 9.
+    """Digits whose pixels are put in another order in every task; classes 0 to 9.
 
     Published protocols: Kirkpatrick et al. 2017, Fig. 2A, is tasks=3 on "mnist"; GEM (Lopez-Paz & Ranzato 2017) tasks=20,
     examples=1000; DER (Buzzega et al. 2020) tasks=20.
@@ -43,9 +45,11 @@ def permuted_mnist(
         first: "plain" leaves the first task's images as they are.
         examples: how many training examples each task draws at random, each task its own. None: all, and the tasks share them.
             Test sets are always whole.
+        scenario: "domain": one head for all tasks; "task": a head each, and the task is known.
 
     Raises:
         TaskError: tasks, examples or seed out of range, or another word for `first`.
+        ScenarioError: the scenario "class", or an unknown one.
         DataError: the data are not there.
 
     >>> stream = permuted_mnist(tasks=3)
@@ -55,6 +59,7 @@ def permuted_mnist(
     torch.Size([5, 1, 28, 28])
     """
     _check_word("first", first, ("permuted", "plain"))
+    _check_known(scenario)
     _check_tasks(tasks)
     digits = _load(data, examples)
 
@@ -64,7 +69,7 @@ def permuted_mnist(
         transform: Transform = Scale() if plain else Permute(order)
         return _task("plain" if plain else f"permutation {position + 1}", digits, transform, _drawn(digits, examples, seed, position))
 
-    return Stream("permuted-mnist", "domain", make, tasks, digits.name)
+    return Stream("permuted-mnist", scenario, make, tasks, digits.name)
 
 
 def rotated_mnist(
@@ -76,8 +81,9 @@ def rotated_mnist(
     spread: Spread | None = None,
     interpolation: Interpolation = "nearest",
     examples: int | None = None,
+    scenario: Known = "domain",
 ) -> Stream:
-    """Digits rotated counter-clockwise by another angle in every task; scenario "domain", classes 0 to 9.
+    """Digits rotated counter-clockwise by another angle in every task; classes 0 to 9.
 
     Published protocols: GEM (Lopez-Paz & Ranzato 2017) is tasks=20, examples=1000 on "mnist"; DER (Buzzega et al. 2020) tasks=20,
     spread="uniform". Both rotate by 0 to 180 degrees and take the nearest pixel.
@@ -92,15 +98,18 @@ def rotated_mnist(
         interpolation: "nearest" or "bilinear"; see `lifelong.streams.transforms.Rotate`.
         examples: how many training examples each task draws at random, each task its own. None: all, and the tasks share them.
             Test sets are always whole.
+        scenario: "domain": one head for all tasks; "task": a head each, and the task is known.
 
     Raises:
         TaskError: a number out of range, or an unknown word for `spread` or `interpolation`.
+        ScenarioError: the scenario "class", or an unknown one.
         DataError: the data are not there.
 
     >>> [task.name for task in rotated_mnist(tasks=3)]
     ['rotation 1 (40°)', 'rotation 2 (61°)', 'rotation 3 (133°)']
     """
     _check_word("interpolation", interpolation, get_args(Interpolation))
+    _check_known(scenario)
     _check_tasks(tasks)
     if spread is not None:
         _check_word("spread", spread, get_args(Spread))
@@ -116,7 +125,7 @@ def rotated_mnist(
         transform = Rotate.by(angle, SIDE, SIDE, interpolation)
         return _task(f"rotation {position + 1} ({angle:.0f}°)", digits, transform, _drawn(digits, examples, seed, position))
 
-    return Stream("rotated-mnist", "domain", make, tasks, digits.name)
+    return Stream("rotated-mnist", scenario, make, tasks, digits.name)
 
 
 def noisy_mnist(*, data: str = "embedded", seed: int = 0, order: Order = "noisy-first", noise: float = 0.5) -> Stream:
@@ -243,6 +252,13 @@ def _digits(digits: Sequence[int]) -> str:
 def _check_tasks(tasks: int | None) -> None:
     if tasks is not None and tasks < 1:
         raise TaskError(f"tasks is {tasks}; expected 1 or more, or None for a stream that never ends")
+
+
+def _check_known(scenario: Known) -> None:
+    if scenario not in get_args(Known):
+        raise ScenarioError(
+            f"scenario is {scenario!r}; every task has the classes 0 to 9, so expected 'domain' (one head) or 'task' (a head for each)"
+        )
 
 
 def _check_word(argument: str, word: str, known: Sequence[str]) -> None:

@@ -29,7 +29,7 @@ class Case:
     Attributes:
         kind: its class.
         arguments: at which what it does shows on the toys.
-        off: arguments that make it fine-tuning; None where it has no such setting.
+        off: arguments that make it fine-tuning; {} where it always trains as fine-tuning does, None where it has no such setting.
         margin: by how much its accuracy must beat fine-tuning's where fine-tuning forgets; None: it need not.
         refuses: the scenarios that it can't work in, each with a part of the message that says so.
         rereads: whether it may touch earlier tasks' own data, which then must be what it says that it keeps.
@@ -37,6 +37,8 @@ class Case:
         rigid: whether an earlier task stays at a huge strength, where the method has an argument of that name.
         unit_inputs: whether it needs inputs in [0, 1].
         plain_first: whether its first task is fine-tuning, bit for bit.
+        grows: whether its network can be widened.
+        sets_back: whether it starts a task from the network of an earlier one, batch-norm statistics included.
     """
 
     kind: type[Method]
@@ -49,6 +51,8 @@ class Case:
     rigid: bool = True
     unit_inputs: bool = False
     plain_first: bool = True
+    grows: bool = True
+    sets_back: bool = False
 
     def __post_init__(self) -> None:
         if isinstance(self.kind, Method):

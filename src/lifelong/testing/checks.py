@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from lifelong.methods import Finetune
 from lifelong.testing import exactness, gains, manners
 from lifelong.testing.cases import SETTINGS, Case, Setting
 
@@ -22,6 +21,7 @@ CHECKS: dict[str, Check] = {
         manners.touches_no_other_tasks_data,
         manners.callers_objects_stay,
         manners.keeps_batch_norm_statistics,
+        exactness.follows_growth,
         exactness.same_seed_same_bits,
         exactness.composes,
         manners.runs_in_every_scenario,
@@ -50,13 +50,18 @@ def in_words(check: str) -> tuple[str, str]:
 def not_applicable(case: Case, check: str) -> str:
     """Why a check does not apply to a method; empty where it does."""
     reasons = {
-        "differs_from_finetuning": "it is fine-tuning" if case.kind is Finetune else "",
+        "differs_from_finetuning": "it trains as fine-tuning does, off={}" if case.off == {} else "",
         "off_is_finetuning": "no `off` was given: arguments that make it fine-tuning" if case.off is None else "",
         "one_task_is_finetuning": ""
         if case.plain_first
         else "plain_first=False was given: it has a loss of its own from the first task on",
         "beats_finetuning": "no `margin` was given: by how much its accuracy must beat fine-tuning's" if case.margin is None else "",
-        "keeps_batch_norm_statistics": "it sets the whole network back (restarts = True)" if case.kind.restarts else "",
+        "follows_growth": "" if case.grows else "grows=False was given: its network can't be widened",
+        "keeps_batch_norm_statistics": "it sets the whole network back (restarts = True)"
+        if case.kind.restarts
+        else "sets_back=True was given: it starts from an earlier task's network"
+        if case.sets_back
+        else "",
         "is_rigid_at_a_huge_strength": _not_rigid(case),
     }
     return reasons.get(check, "")

@@ -96,6 +96,8 @@ def check_method(
     rigid: bool = True,
     unit_inputs: bool = False,
     plain_first: bool = True,
+    grows: bool = True,
+    sets_back: bool = False,
     checks: Sequence[str] | None = None,
     raises: bool = True,
 ) -> Conformance:
@@ -106,7 +108,7 @@ def check_method(
     Args:
         kind: the method's class.
         arguments: at which what it does shows within ten steps. None: its defaults.
-        off: arguments that make it fine-tuning, as {"strength": 0}. None: there are none.
+        off: arguments that make it fine-tuning, as {"strength": 0}; {} where it always trains so. None: there are none.
         margin: by how much its accuracy must beat fine-tuning's on five small tasks. None: it need not.
         refuses: scenarios that it can't work in, each with a part of the message that says so, as {"class": "use scenario="}.
         rereads: it keeps earlier tasks' own data and reads them again.
@@ -114,6 +116,8 @@ def check_method(
         rigid: a huge `strength`, where it has such an argument, holds an earlier task as it is.
         unit_inputs: it needs inputs in [0, 1].
         plain_first: its first task is fine-tuning, bit for bit; False where it has a loss of its own from there on.
+        grows: its network can be widened (`lifelong.growth`).
+        sets_back: it starts a task from the network of an earlier one, batch-norm statistics included.
         checks: names of the only checks to run, to look into one. None: all.
         raises: raise where something fails, so that one line is a test; False: only return the report.
 
@@ -130,7 +134,7 @@ def check_method(
     ok: describes_itself. Its docstring says what it is, and its arguments can be written down and read back.
     not applicable: beats_finetuning. no `margin` was given: by how much its accuracy must beat fine-tuning's
     """
-    case = Case(kind, arguments or {}, off, margin, refuses or {}, rereads, baseline, rigid, unit_inputs, plain_first)
+    case = Case(kind, arguments or {}, off, margin, refuses or {}, rereads, baseline, rigid, unit_inputs, plain_first, grows, sets_back)
     for name in checks or ():
         if name not in CHECKS:
             raise MethodError(f"there is no check {name!r}; {nearest(name, CHECKS)}")

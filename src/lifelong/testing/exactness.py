@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from lifelong.growth import growable, widen
 from lifelong.method import Method
 from lifelong.methods import L2, Replay
 from lifelong.testing.cases import Case, Setting
@@ -85,6 +86,32 @@ def goes_on_inside_a_task(case: Case, setting: Setting, path: Path) -> None:
         stopped = opened(path, setting, case.make())
         stopped.learn(task)
     require_same(bits(never_stopped), bits(stopped), "after two tasks the learner that never stopped and the one killed inside each")
+
+
+def follows_growth(case: Case, setting: Setting, path: Path) -> None:
+    """When the network is widened between tasks, what it computes stays, what the method keeps follows, and it goes on, bit for bit.
+
+    State with one value a parameter is to be declared with declare(), which says how it follows copied units. What else depends on the
+    network's shape, as copies of the network do, follows in grown(learner, change): change.carry(tensors). A method whose network can't
+    be widened has grows=False.
+    """
+    first, second, third = setting.tasks(3)
+    learner = learned(setting.learner(case.make(), reset_optimizer=False), [first, second])
+    before = {task.name: learner.logits(task.train.x, task.name) for task in (first, second)}
+    layer, size = next(iter(growable(learner.network).items()))
+    learner.grow(widen(layer, size + 3))
+    for name in learner.methods[0].declared:
+        entries = getattr(learner.methods[0], name).numel()
+        require(entries in (0, learner.theta.layout.size), f"{name!r} has {entries} entries for {learner.theta.layout.size} parameters")
+    for task in (first, second):
+        after = learner.logits(task.train.x, task.name)
+        require(torch.allclose(before[task.name], after, atol=1e-5), f"growing changed what the network computes for {task.name!r}")
+        learner.predict(task.train.x, task.name)
+    learner.save(path)
+    again = opened(path, setting, case.make())
+    require_same(bits(learner), bits(again), "the learner saved after it grew and the one opened")
+    require_same(bits(learned(learner, [third])), bits(learned(again, [third])), "a task later the learner that grew and the one opened")
+    require(bool(learner.theta.value.isfinite().all()), "the weights are not finite")
 
 
 def same_seed_same_bits(case: Case, setting: Setting, path: Path) -> None:
