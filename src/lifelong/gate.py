@@ -1,7 +1,8 @@
 """A gate that tells tasks apart: an undercomplete autoencoder of every task's inputs."""
 
 import copy
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,7 @@ class Gated(Method):
     x: the input, standardised for each channel (each number, where an input is a vector) and put through a sigmoid, so that it is in
         [0, 1] whatever the input was. Errors of different tasks can be compared only where all are standardised alike, and nothing may be
         known of tasks to come: it is done with the mean and deviation of the first task's inputs, where the paper takes ImageNet's.
+    Deeper: with `hidden` layers, ReLU is after each of them and not after the code, and it is trained with Adam; the paper has none.
     Centring: in training, W_e reads x minus the mean of the task's inputs, and b_e takes that in afterwards. These are the same functions;
         without it, the inputs' common part drives most units below 0, where they stay.
 
@@ -56,6 +58,7 @@ class Gated(Method):
         *,
         temperature: float,
         units: int | None,
+        hidden: Sequence[int],
         steps: int,
         rate: float,
         batch_size: int,
@@ -69,6 +72,8 @@ class Gated(Method):
         for argument, count in (("steps", steps), ("batch_size", batch_size), ("units", units)):
             if not (isinstance(count, int) and count >= 1) and not (argument == "units" and count is None):
                 raise MethodError(f"{name}: {argument} is {count!r}; expected an integer >= 1{', or None' * (argument == 'units')}")
+        if isinstance(hidden, int | str) or not all(isinstance(width, int) and width >= 1 for width in hidden):
+            raise MethodError(f"{name}: hidden is {hidden!r}; expected widths of layers, as [256, 128], or [] for none")
         if isinstance(preprocessor, dict):
             raise MethodError(
                 f"{name}'s preprocessor, a {preprocessor.get('custom')}, is not the library's and can't be rebuilt; pass the methods: "
@@ -77,6 +82,7 @@ class Gated(Method):
         if preprocessor is not None and not isinstance(preprocessor, nn.Module):
             raise MethodError(f"{name}: preprocessor is {preprocessor!r}; expected a torch module from inputs (N, ...) to floats, or None")
         self.temperature, self.units, self.steps, self.rate, self.batch_size = temperature, units, steps, rate, batch_size
+        self.hidden = list(hidden)
         self.preprocessor = None if preprocessor is None else {"custom": type(preprocessor).__qualname__}
         self.frozen = None if preprocessor is None else copy.deepcopy(preprocessor).eval().requires_grad_(False)
         self.register_buffer("shape", torch.empty(0, dtype=torch.int64))  # of what is reproduced of one input
@@ -86,6 +92,9 @@ class Gated(Method):
         self.register_buffer("code_bias", torch.empty(0))
         self.register_buffer("decoder", torch.empty(0))  # W_d of all tasks (T, D, U), with b_d (T, D)
         self.register_buffer("output_bias", torch.empty(0))
+        for i in range(2 * len(self.hidden)):  # the layers between encoder and decoder
+            self.register_buffer(f"inner_weight_{i}", torch.empty(0))
+            self.register_buffer(f"inner_bias_{i}", torch.empty(0))
         self.register_buffer("relatedness", torch.empty(0, 0))
 
     def begin_task(self, learner: "Learner", task: Task) -> None:
@@ -117,7 +126,7 @@ class Gated(Method):
         if not self.mean.numel():
             self._standardise(self._read(x.to(learner.device)) for x in _inputs(examples, own[:SAMPLED]))
         weights = self._trained(learner, examples, own, random)
-        for name, weight in zip(("encoder", "code_bias", "decoder", "output_bias"), weights, strict=True):
+        for name, weight in zip(self._names, weights, strict=True):
             before = getattr(self, name)
             setattr(self, name, torch.cat([before, weight[None]]) if before.numel() else weight[None])
         each = torch.cat([self.errors(x.to(learner.device)) for x in _inputs(examples, held)]).mean(0)  # Er of every task's autoencoder
@@ -128,12 +137,10 @@ class Gated(Method):
 
     def errors(self, x: Tensor) -> Tensor:
         """er (N, T), each task's reconstruction errors of inputs (N, ...) as the network takes them."""
-        x, errors = self._standardised(x), []
+        x = self._standardised(x)
         with torch.no_grad():
-            for encoder, code_bias, decoder, output_bias in zip(self.encoder, self.code_bias, self.decoder, self.output_bias, strict=True):
-                output = linear(linear(x, encoder, code_bias).relu(), decoder, output_bias).sigmoid()
-                errors.append((output - x).norm(dim=1))
-        return torch.stack(errors, 1)
+            each = zip(*(getattr(self, name) for name in self._names), strict=True)
+            return torch.stack([(self._reproduced(x, weights).sigmoid() - x).norm(dim=1) for weights in each], 1)
 
     def probabilities(self, x: Tensor | NDArray[Any]) -> Tensor:
         """p (N, T) on the CPU: how probable it is that inputs (N, ...), as the network takes them, are from each task, in order.
@@ -161,7 +168,7 @@ class Gated(Method):
         }
 
     def parameters_kept(self) -> int:
-        own = sum(weight.numel() for weight in (self.encoder, self.code_bias, self.decoder, self.output_bias))
+        own: int = sum(getattr(self, name).numel() for name in self._names)
         return own + sum(parameter.numel() for parameter in self.parameters())
 
     def state(self) -> dict[str, Tensor]:
@@ -173,6 +180,20 @@ class Gated(Method):
         super().restore({name: value for name, value in state.items() if not name.startswith("frozen.")})
         if self.frozen is not None:
             self.frozen.load_state_dict(weights)
+
+    @property
+    def _names(self) -> list[str]:
+        """The buffers with all tasks' weights and biases, layer by layer."""
+        inner = [f"inner_{what}_{i}" for i in range(2 * len(self.hidden)) for what in ("weight", "bias")]
+        return ["encoder", "code_bias", *inner, "decoder", "output_bias"]
+
+    def _reproduced(self, x: Tensor, weights: Sequence[Tensor]) -> Tensor:
+        """What an autoencoder makes of x (N, D), before its sigmoid; ReLU after each layer but, where there are hidden ones, the code."""
+        for layer in range(0, len(weights), 2):
+            if layer and (layer // 2 != len(self.hidden) + 1 or not self.hidden):
+                x = x.relu()
+            x = linear(x, weights[layer], weights[layer + 1])
+        return x
 
     @property
     def _size(self) -> torch.Size:
@@ -218,25 +239,25 @@ class Gated(Method):
         return ((channels - self.mean) / self.deviation).sigmoid().flatten(1)
 
     def _trained(self, learner: "Learner", examples: Examples, own: Tensor, random: torch.Generator) -> list[Tensor]:
-        """W_e, b_e, W_d and b_d after training on the examples at the places `own`."""
+        """The weights and biases of all layers after training on the examples at the places `own`."""
         parts = [self._standardised(x.to(learner.device)).sum(0) for x in _inputs(examples, own[:SAMPLED])]
         centre = torch.stack(parts).sum(0) / min(len(own), SAMPLED)
         size, units = len(centre), self._units(len(centre))
-        encoder, decoder = (
-            torch.empty(rows, columns).uniform_(-(columns**-0.5), columns**-0.5, generator=random).to(centre)
-            for rows, columns in ((units, size), (size, units))
-        )  # as torch draws layers; the first answer is the mean input
-        weights = [encoder, centre.new_zeros(units), decoder, torch.logit(centre, eps=1e-4)]
-        optimizer = torch.optim.Adagrad([weight.requires_grad_() for weight in weights], lr=self.rate)
+        weights: list[Tensor] = []
+        for columns, rows in pairwise([size, *self.hidden, units, *reversed(self.hidden), size]):
+            drawn = torch.empty(rows, columns).uniform_(-(columns**-0.5), columns**-0.5, generator=random)  # as torch draws layers
+            weights += [drawn.to(centre), centre.new_zeros(rows)]
+        weights[-1] = torch.logit(centre, eps=1e-4)  # the first answer is the mean input
+        kind = torch.optim.Adam if self.hidden else torch.optim.Adagrad
+        optimizer = kind([weight.requires_grad_() for weight in weights], lr=self.rate)
         for x in self._batches(learner, examples, own, random):
             with torch.enable_grad():
-                code = linear(x - centre, weights[0], weights[1]).relu()
-                loss = binary_cross_entropy_with_logits(linear(code, weights[2], weights[3]), x)
+                loss = binary_cross_entropy_with_logits(self._reproduced(x - centre, weights), x)
                 optimizer.zero_grad()
                 torch.autograd.backward(loss)
             optimizer.step()
-        encoder, code_bias, decoder, output_bias = (weight.detach() for weight in weights)
-        return [encoder, code_bias - encoder @ centre, decoder, output_bias]
+        encoder, code_bias, *others = (weight.detach() for weight in weights)
+        return [encoder, code_bias - encoder @ centre, *others]
 
     def _batches(self, learner: "Learner", examples: Examples, own: Tensor, random: torch.Generator) -> Iterator[Tensor]:
         taken = 0

@@ -1,6 +1,7 @@
 """TaskGate: the gate's equations by hand, that it touches nothing else, and that it tells real tasks apart."""
 
 import copy
+import itertools
 import math
 import os
 from pathlib import Path
@@ -78,6 +79,29 @@ def test_errors_probabilities_and_the_choice_are_the_papers(images: bool) -> Non
         assert own == pytest.approx([each / sum(exponents) for each in exponents], abs=1e-5)
     assert learner.predict_task(x).tolist() == [tasks[int(np.argmin(row))].name for row in errors]
     assert gate.probabilities(x).argmax(1).tolist() == gate.route(learner, x).tolist()
+
+
+def test_hidden_layers_are_before_and_behind_the_code(tmp_path: Path) -> None:
+    """Against the same layers of torch, ReLU after all but the code and the last; saved and opened, they give the same bits."""
+    tasks = tasks_of(2)
+    learner = learned(learner_of(TaskGate(steps=30, units=3, hidden=[7, 5], rate=0.01)), tasks)
+    gate, x = gate_of(learner), tasks[1].train.x
+    sizes = [VECTOR, 7, 5, 3, 5, 7, VECTOR]
+    layers = [nn.Linear(*pair) for pair in itertools.pairwise(sizes)]
+    weights = [getattr(gate, name) for name in gate._names]
+    for t in range(2):
+        for layer, weight, bias in zip(layers, weights[::2], weights[1::2], strict=True):
+            layer.weight.data, layer.bias.data = weight[t], bias[t]
+        first, second, code, third, fourth, last = layers
+        values = gate._standardised(x)
+        by_torch = last(fourth(third(code(second(first(values).relu()).relu())).relu()).relu()).sigmoid()
+        assert torch.allclose(gate.errors(x)[:, t], (by_torch - values).norm(dim=1), atol=1e-5)
+    assert gate.parameters_kept() == 2 * sum(a * b + b for a, b in itertools.pairwise(sizes))
+    learner.save(tmp_path)
+    opened = Learner.open(tmp_path)
+    assert torch.equal(gate_of(opened).errors(x), gate.errors(x))
+    third_task = tasks_of(3)[2]
+    require_same(bits(learned(learner, [third_task])), bits(learned(opened, [third_task])), "the learner and the one opened")
 
 
 def test_a_temperature_changes_probabilities_and_no_choice() -> None:
@@ -372,6 +396,8 @@ def test_a_network_of_doubles_and_arrays_of_doubles() -> None:
         ({"steps": None}, "TaskGate: steps is None; expected an integer >= 1"),
         ({"batch_size": 2.5}, "TaskGate: batch_size is 2.5; expected an integer >= 1"),
         ({"units": 0}, "TaskGate: units is 0; expected an integer >= 1, or None"),
+        ({"hidden": 256}, "TaskGate: hidden is 256; expected widths of layers, as [256, 128], or [] for none"),
+        ({"hidden": [256, 0]}, "TaskGate: hidden is [256, 0]; expected widths of layers"),
         (
             {"preprocessor": len},
             "TaskGate: preprocessor is <built-in function len>; expected a torch module from inputs (N, ...) to floats",
@@ -471,6 +497,18 @@ def test_it_tells_embedded_digits_apart() -> None:
 @needs_mnist
 def test_it_tells_mnist_apart_with_its_defaults() -> None:
     check_digits("mnist")
+
+
+@pytest.mark.slow
+@needs_mnist
+def test_with_hidden_layers_little_is_lost_on_pairs_of_digits() -> None:
+    """Pairs share no class, so that every wrong choice of the task is a wrong answer."""
+    stream = split_mnist(data="mnist")
+    methods = [Independent(), TaskGate(units=10, hidden=[256, 128], steps=2000, rate=0.002)]
+    learner = learned(learner_of(*methods, model=MLP(784, [100, 100]), batch_size=10), list(stream))
+    matrix = learner.evaluate(stream)
+    assert np.mean(shares(learner)) >= 0.975
+    assert learner.routed.accuracy > matrix.accuracy - 0.02
 
 
 @pytest.mark.slow

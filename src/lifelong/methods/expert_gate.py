@@ -1,6 +1,7 @@
 """Expert Gate."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar, Literal
 
@@ -53,7 +54,7 @@ class ExpertGate(Gated):
         threshold: of relatedness, finite, above which LwF is used. Relatedness is 1 where the earlier task's autoencoder is as good as the
             task's own.
         strength: weight of LwF's term, >= 0, in the unit of the loss. 0: always fine-tuning.
-        temperature, units, steps, rate, batch_size, preprocessor: of the gate and its autoencoders, as in `TaskGate`.
+        temperature, units, hidden, steps, rate, batch_size, preprocessor: of the gate and its autoencoders, as in `TaskGate`.
     Keeps: a copy of the network and an autoencoder a task. Cost per step: none, or with LwF a forward pass of the expert that it started
         from. Cost per task: `steps` of its autoencoder.
 
@@ -70,12 +71,21 @@ class ExpertGate(Gated):
         strength: float = 1.0,
         temperature: float = 2.0,
         units: int | None = None,
+        hidden: Sequence[int] = (),
         steps: int = 500,
         rate: float = 0.005,
         batch_size: int = 64,
         preprocessor: nn.Module | dict[str, str] | None = None,
     ) -> None:
-        super().__init__(temperature=temperature, units=units, steps=steps, rate=rate, batch_size=batch_size, preprocessor=preprocessor)
+        super().__init__(
+            temperature=temperature,
+            units=units,
+            hidden=hidden,
+            steps=steps,
+            rate=rate,
+            batch_size=batch_size,
+            preprocessor=preprocessor,
+        )
         if not isinstance(threshold, int | float) or not abs(threshold) < float("inf"):
             raise MethodError(f"ExpertGate: threshold is {threshold!r}; expected a finite number, such as 0.85; 1 is as related as can be")
         self.threshold, self.strength = threshold, not_negative("ExpertGate", "strength", strength)
