@@ -59,7 +59,7 @@ def file_of(content: Folder, part: str) -> str:
     return next(name for name in content if name.startswith((f"{part}-", f"{part}.json")))
 
 
-def refused(folder: Path, *texts: str) -> None:
+def assert_refused(folder: Path, *texts: str) -> None:
     """Opening gives a StoreError that says all this and what to do."""
     with pytest.raises(StoreError) as error:
         ll.Learner.open(folder)
@@ -81,7 +81,7 @@ def test_the_example_has_every_file(tmp_path: Path) -> None:
 def test_a_deleted_file(tmp_path: Path, part: str) -> None:
     name = file_of(learners()[0], part)
     put(tmp_path, {key: data for key, data in learners()[0].items() if key != name})
-    refused(tmp_path, str(tmp_path / name), "is missing")
+    assert_refused(tmp_path, str(tmp_path / name), "is missing")
 
 
 @pytest.mark.parametrize("length", ["0", "1", "half", "all but one"])
@@ -92,7 +92,7 @@ def test_a_truncated_file(tmp_path: Path, part: str, length: str) -> None:
     cut = {"0": 0, "1": 1, "half": len(data) // 2, "all but one": len(data) - 1}[length]
     put(tmp_path, {**learners()[0], name: data[:cut]})
     text = "damaged" if part == "manifest" else f"truncated or was replaced: {cut} bytes, expected {len(data)}"
-    refused(tmp_path, str(tmp_path / name), text)
+    assert_refused(tmp_path, str(tmp_path / name), text)
 
 
 @pytest.mark.parametrize("place", [0.0, 0.01, 0.3, 0.5, 0.7, 0.99, 1.0])
@@ -102,7 +102,7 @@ def test_a_flipped_bit(tmp_path: Path, part: str, place: float) -> None:
     data = bytearray(learners()[0][name])
     data[int(place * (len(data) - 1))] ^= 4
     put(tmp_path, {**learners()[0], name: bytes(data)})
-    refused(tmp_path, str(tmp_path / name), "damaged")
+    assert_refused(tmp_path, str(tmp_path / name), "damaged")
 
 
 @given(st.data())
@@ -114,7 +114,7 @@ def test_any_flipped_bit_of_any_file(data: st.DataObject) -> None:
     content[data.draw(st.integers(0, len(content) - 1), label="byte")] ^= 1 << data.draw(st.integers(0, 7), label="bit")
     with tempfile.TemporaryDirectory() as folder:
         put(Path(folder), {**learners()[0], name: bytes(content)})
-        refused(Path(folder), str(Path(folder) / name))
+        assert_refused(Path(folder), str(Path(folder) / name))
 
 
 @pytest.mark.parametrize("part", SETS)
@@ -123,7 +123,7 @@ def test_a_file_of_another_learner(tmp_path: Path, part: str) -> None:
     name, foreign = file_of(one, part), file_of(other, part)
     assert one[name] != other[foreign]
     put(tmp_path, {**one, name: other[foreign]})
-    refused(tmp_path, "is missing" if part == "manifest" else str(tmp_path / name))
+    assert_refused(tmp_path, "is missing" if part == "manifest" else str(tmp_path / name))
 
 
 @pytest.mark.parametrize("key", Manifest.model_fields)
@@ -136,13 +136,13 @@ def test_an_edited_manifest(tmp_path: Path, key: str) -> None:
     else:
         manifest[key] = {**value, "x": 1} if isinstance(value, dict) else -1
     put(tmp_path, {**learners()[0], "manifest.json": files._dumped(manifest)})
-    refused(tmp_path, f"{tmp_path / 'manifest.json'} is damaged or was edited: its checksum does not match")
+    assert_refused(tmp_path, f"{tmp_path / 'manifest.json'} is damaged or was edited: its checksum does not match")
 
 
 def test_a_newer_format(tmp_path: Path) -> None:
     put(tmp_path, learners()[0])
     crafted(tmp_path, lambda manifest: manifest.update(format=99))
-    refused(tmp_path, f"{tmp_path / 'manifest.json'} has format 99, and this version of lifelong reads up to 1; upgrade lifelong")
+    assert_refused(tmp_path, f"{tmp_path / 'manifest.json'} has format 99, and this version of lifelong reads up to 1; upgrade lifelong")
 
 
 def test_a_bit_of_the_old_folder_is_enough_to_be_refused_but_saving_again_repairs(tmp_path: Path) -> None:
@@ -205,7 +205,9 @@ def test_a_harmful_name_of_an_optimizer_or_a_scheduler(tmp_path: Path, name: str
 def test_a_file_outside_the_folder(tmp_path: Path, part: str, name: str) -> None:
     put(tmp_path, learners()[0])
     crafted(tmp_path, lambda manifest: manifest["files"][part].update(file=name))
-    refused(tmp_path, f"{tmp_path / 'manifest.json'} names {name!r} as the file of '{part}', which is not a name that lifelong gives")
+    assert_refused(
+        tmp_path, f"{tmp_path / 'manifest.json'} names {name!r} as the file of '{part}', which is not a name that lifelong gives"
+    )
 
 
 @pytest.mark.parametrize("part", SETS[1:])
@@ -216,13 +218,15 @@ def test_a_safetensors_file_with_an_oversized_header(tmp_path: Path, part: str) 
     file = f"{part}-{digest[:16]}.safetensors"
     (tmp_path / file).write_bytes(content)
     crafted(tmp_path, lambda manifest: manifest["files"].update({part: {"file": file, "bytes": len(content), "sha256": digest}}))
-    refused(tmp_path, f"{tmp_path / file} is not a safetensors file")
+    assert_refused(tmp_path, f"{tmp_path / file} is not a safetensors file")
 
 
 def test_an_unknown_key_of_the_manifest(tmp_path: Path) -> None:
     put(tmp_path, learners()[0])
     crafted(tmp_path, lambda manifest: manifest.update(hook="touch marker"))
-    refused(tmp_path, f"{tmp_path / 'manifest.json'} is not as this version of lifelong writes it: hook: Extra inputs are not permitted")
+    assert_refused(
+        tmp_path, f"{tmp_path / 'manifest.json'} is not as this version of lifelong writes it: hook: Extra inputs are not permitted"
+    )
 
 
 def paths(value: Any, before: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

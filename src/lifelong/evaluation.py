@@ -66,7 +66,9 @@ def measure(learner: "Learner", task: Task, network: "Network | None" = None) ->
             if gate is not None:
                 tasks = gate.route(learner, x.to(learner.device))
                 chosen += torch.bincount(tasks, minlength=len(chosen))
-                routed = _right_by_name(learner, x, tasks, [task.classes[place] for place in y.tolist()])
+                others = (tasks != learner.tasks.index(task.name)).nonzero().squeeze(1)  # of the rest it is known already
+                names = [task.classes[place] for place in y[others.to(y.device)].tolist()]
+                routed = hits.index_copy(0, others, _right_by_name(learner, x[others.to(x.device)], tasks[others], names))
             right += torch.stack([hits, output[:, rows].argmax(1) == places, routed]).sum(1)
     every, own, gated = (count / len(task.test) for count in right.tolist())
     counts = {name: count for name, count in zip(learner.tasks, chosen.tolist(), strict=True) if count}

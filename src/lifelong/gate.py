@@ -56,13 +56,13 @@ class Gated(Method):
     def __init__(
         self,
         *,
-        temperature: float,
-        units: int | None,
-        hidden: Sequence[int],
-        steps: int,
-        rate: float,
-        batch_size: int,
-        preprocessor: nn.Module | dict[str, str] | None,
+        temperature: float = 2.0,
+        units: int | None = None,
+        hidden: Sequence[int] = (),
+        steps: int = 500,
+        rate: float = 0.005,
+        batch_size: int = 64,
+        preprocessor: nn.Module | dict[str, str] | None = None,
     ) -> None:
         super().__init__()
         name = type(self).__name__

@@ -111,9 +111,8 @@ SCALES: dict[str, Scales] = {
 
 def grown(state: OptimizerState, change: "Change") -> OptimizerState:
     """The state of an optimizer when the network has grown."""
-    shapes = {change.renamed.get(name, name): shape for name, shape in state.layout.shapes.items()}
-    empty = change.carry({name: torch.empty(shape) for name, shape in state.layout.shapes.items()}, "copy")
-    layout = Layout({name: tuple(empty[name].shape) for name in shapes})
+    like = change.carry({name: torch.empty(shape) for name, shape in state.layout.shapes.items()}, "copy")
+    layout = Layout({name: tuple(tensor.shape) for name, tensor in like.items()})
     tensors: dict[str, Tensor] = {}
     for key, tensor in state.tensors.items():
         place, _, name = key.partition(".")

@@ -1,9 +1,6 @@
 """A gate for any method: predicting without being told the task."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
-
-from torch import nn
 
 from lifelong.gate import Gated
 from lifelong.method import Keeps
@@ -38,27 +35,6 @@ class TaskGate(Gated):
     """
 
     keeps: ClassVar[Keeps] = "a network"
-
-    def __init__(
-        self,
-        *,
-        temperature: float = 2.0,
-        units: int | None = None,
-        hidden: Sequence[int] = (),
-        steps: int = 500,
-        rate: float = 0.005,
-        batch_size: int = 64,
-        preprocessor: nn.Module | dict[str, str] | None = None,
-    ) -> None:
-        super().__init__(
-            temperature=temperature,
-            units=units,
-            hidden=hidden,
-            steps=steps,
-            rate=rate,
-            batch_size=batch_size,
-            preprocessor=preprocessor,
-        )
 
     def end_task(self, learner: "Learner", task: Task) -> None:
         self.learn_inputs(learner, task)
