@@ -178,3 +178,19 @@ def test_accuracy_without_the_task_is_in_the_result(tmp_path: Path) -> None:
 
 def test_a_method_that_is_told_the_task_has_none(tmp_path: Path) -> None:
     assert "routed" not in result_on_pairs(tmp_path, {"finetune": {}})
+
+
+def test_a_schedule_measures_a_part_and_says_of_how_much_the_numbers_are(tmp_path: Path) -> None:
+    whole, whole_tensors = done(tmp_path / "all", "finetune", stream={"name": "permuted-mnist", "tasks": 3, "examples": 100})
+    part, part_tensors = done(
+        tmp_path / "last", "finetune", stream={"name": "permuted-mnist", "tasks": 3, "examples": 100}, evaluate="last", evaluate_most=2
+    )
+    assert part_tensors == whole_tensors
+    assert "sampled" not in whole
+    first, second, third = whole["matrix"]
+    assert part["initial"] == [None, None, None]
+    assert part["matrix"] == [[first[0], None, None], [None, second[1], None], [third[0], None, third[2]]]
+    assert part["summary"]["accuracy"] is None
+    assert part["sampled"]["accuracy"] == {"value": pytest.approx((third[0] + third[2]) / 2), "measured": 2, "of": 3}
+    assert part["sampled"]["backward_transfer"] == {"value": pytest.approx(third[0] - first[0]), "measured": 1, "of": 2}
+    assert part["sampled"]["forward_transfer"] == {"value": None, "measured": 0, "of": 2}

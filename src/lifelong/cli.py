@@ -5,12 +5,16 @@ import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 from cyclopts import App, CycloptsError, Parameter
 from rich.console import Console
 
 from lifelong import errors
+
+if TYPE_CHECKING:
+    from lifelong.experiment import Experiment
+    from lifelong.processes import Processes
 
 app = App(name="lifelong", help="One network, task after task, without forgetting.", version_flags=["--version"], help_format="plaintext")
 data = App(name="data", help="The data sets that streams are made of.")
@@ -45,7 +49,7 @@ def run(
     """
     from lifelong import experiment as experiments
     from lifelong import recipe as recipes
-    from lifelong.report import print_check, print_summary, write_page
+    from lifelong.processes import joined
     from lifelong.watch import Watch
 
     for name, value in (("tasks", tasks), ("workers", workers)):
@@ -63,6 +67,10 @@ def run(
     folder = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
     experiment = experiments.Experiment(chosen, folder, tasks)
     signal.signal(signal.SIGTERM, _interrupt)
+    with joined() as processes:
+        if not processes.alone:
+            results = _run_together(experiment, processes, fresh)
+            return _shown(results, folder, check) if processes.writes else 0
     try:
         waiting = len(experiment.runs if fresh else experiment.waiting())
         if waiting < len(experiment.runs):
@@ -70,9 +78,25 @@ def run(
         with Watch(Console(stderr=True), waiting) as watch:
             results = experiment.run(workers=workers, fresh=fresh, tell=watch.tell)
     except KeyboardInterrupt:
-        again = " ".join(["lifelong", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
-        print(f"\nStopped; everything is saved in {folder}. The same command goes on from there: {again}", file=sys.stderr)
+        print(f"\nStopped; everything is saved in {folder}. The same command goes on from there: {' '.join(_again())}", file=sys.stderr)
         return 130
+    return _shown(results, folder, check)
+
+
+def _run_together(experiment: "Experiment", processes: "Processes", fresh: bool) -> dict[str, Any]:
+    """The recipe's runs, each trained by all the processes that torchrun started; the first one shows how it goes."""
+    from lifelong.watch import Watch
+
+    if not processes.writes:
+        return experiment.run_together(processes, fresh=fresh)
+    with Watch(Console(stderr=True), len(experiment.runs if fresh else experiment.waiting())) as watch:
+        return experiment.run_together(processes, fresh=fresh, tell=watch.tell)
+
+
+def _shown(results: dict[str, Any], folder: Path, check: bool) -> int:
+    """Writes the page, prints the table, and gives the exit code."""
+    from lifelong.report import print_check, print_summary, write_page
+
     page = folder / "report.html"
     write_page(results, page)
     print_summary(results, Console())
@@ -84,6 +108,32 @@ def run(
     return 1 if failed or not passed else 0
 
 
+@app.command
+def lecture(
+    *sections: str,
+    full: Annotated[bool, Parameter(negative="")] = False,
+    out: Path | None = None,
+    workers: int | None = None,
+    fresh: Annotated[bool, Parameter(negative="")] = False,
+) -> int:
+    """Run every demonstration of the lecture "Life Long Learning" and write one page; the same command again goes on where it was.
+
+    Args:
+        sections: Only these, as in two-tasks; all when none is given.
+        full: Full data and longer training, hours instead of minutes.
+        out: The folder for results and page; runs/lecture or runs/lecture-full when not given.
+        workers: Processes at once; as many as there are cores, at most 8, when not given.
+        fresh: Start over: delete what these sections measured earlier.
+    """
+    from lifelong.lecture.run import run as run_lecture
+
+    if workers is not None and workers < 1:
+        raise errors.RecipeError(f"--workers {workers}: expected 1 or more")
+    signal.signal(signal.SIGTERM, _interrupt)
+    folder = out or Path("runs") / ("lecture-full" if full else "lecture")
+    return run_lecture(sections, folder, full=full, workers=workers, fresh=fresh, again=" ".join(_again()))
+
+
 @app.command(name="list")
 def list_(what: Literal["recipes", "methods", "streams", "data"]) -> None:
     """What there is, one line each.
@@ -91,8 +141,10 @@ def list_(what: Literal["recipes", "methods", "streams", "data"]) -> None:
     Args:
         what: recipes, methods, streams or data.
     """
-    for name, line in _listed(what).items():
-        print(f"{name:<20} {line}")
+    listed = _listed(what)
+    width = max(20, *map(len, listed))
+    for name, line in listed.items():
+        print(f"{name:<{width}} {line}")
 
 
 @app.command
@@ -154,6 +206,11 @@ def _no_published(recipe: str, tasks: int | None, methods: str | None) -> str:
     if methods is not None:
         return f"recipe {recipe!r} has no published numbers of {methods}; leave out --methods, or name others"
     return f"recipe {recipe!r} has no published numbers; run it without --check, or add them to it as [[published]]"
+
+
+def _again() -> list[str]:
+    """The command that goes on where this one stops."""
+    return ["lifelong", *(argument for argument in sys.argv[1:] if argument != "--fresh")]
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

@@ -42,6 +42,10 @@ class GrowthError(ValueError):
     """A network that can't be grown as it was asked to."""
 
 
+class ProcessError(RuntimeError):
+    """Several processes can't train this together, or one of them is gone."""
+
+
 class Interrupted(KeyboardInterrupt):
     """Training stopped at a step's end because of Ctrl-C; the message says how to go on."""
 

@@ -58,7 +58,7 @@ def measure(learner: "Learner", task: Task, network: "Network | None" = None) ->
     chosen = torch.zeros(len(learner.tasks), dtype=torch.int64, device=learner.device)
     rows = rows.to(learner.device)
     with evaluation_mode(current), torch.no_grad():
-        for x, y in task.test.batches(torch.arange(len(task.test)), BATCH):
+        for x, y in task.test.batches(learner.processes.part(torch.arange(len(task.test))), BATCH):
             output = scores(learner, x, told) if network is None else without_waiting(current(x.to(learner.device), head), current.heads)
             places = y.to(learner.device)
             hits = output.argmax(1) == rows[places]
@@ -70,6 +70,8 @@ def measure(learner: "Learner", task: Task, network: "Network | None" = None) ->
                 names = [task.classes[place] for place in y[others.to(y.device)].tolist()]
                 routed = hits.index_copy(0, others, _right_by_name(learner, x[others.to(x.device)], tasks[others], names))
             right += torch.stack([hits, output[:, rows].argmax(1) == places, routed]).sum(1)
+    learner.processes.sum(right)
+    learner.processes.sum(chosen)
     every, own, gated = (count / len(task.test) for count in right.tolist())
     counts = {name: count for name, count in zip(learner.tasks, chosen.tolist(), strict=True) if count}
     return Measured(every, own, gated if gate is not None else math.nan, counts)

@@ -12,7 +12,7 @@ import os
 import platform
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,9 +21,11 @@ from typing import BinaryIO
 import torch
 
 from lifelong import parts
-from lifelong.errors import RecipeError
+from lifelong.errors import NonFiniteError, RecipeError
+from lifelong.processes import Processes
 from lifelong.recipe import Recipe
-from lifelong.results import SCHEMA, Json, difference, in_order, read_json, runs_in, write_json
+from lifelong.results import SCHEMA, Json, difference, in_order, read_json, read_results, runs_in, write_json
+from lifelong.worker import Request, work
 from lifelong.workers import Event, Job, Workers
 
 BASELINES = ("finetune", "joint", "independent", "replay")  # methods that keep a comparison honest
@@ -89,28 +91,68 @@ class Experiment:
             RecipeError: the folder holds runs with other settings, or another process works in it.
             KeyboardInterrupt: Ctrl-C; everything is saved, and the same call goes on.
         """
-        (self.out / "runs").mkdir(parents=True, exist_ok=True)
-        with _only_one(self.out) as lock:
-            if fresh:
-                self._delete()
-            self._check_folder()
-            waiting = {run.name: run for run in self.waiting()}
-            for run in waiting.values():
-                write_json(run.file, self._entry(run, "running"))
+        with only_one(self.out) as lock:
+            jobs = self.jobs(fresh=fresh)
 
             def listen(event: Event) -> None:
-                if event.kind == "failed":
-                    write_json(waiting[event.job.name].file, self._entry(waiting[event.job.name], "failed", event.error))
-                if event.kind in ("finished", "failed"):
-                    self.save()
+                self.heard(event)
                 tell(event)
 
-            count = min(workers or min(_cores(), MOST_WORKERS), max(len(waiting), 1))
+            count = min(workers or cores(), max(len(jobs), 1))
             try:
-                Workers(count, lock=lock).run([self._job(run) for run in waiting.values()], listen)
+                Workers(count, lock=lock).run(jobs, listen)
             finally:
                 results = self.save()
         return results
+
+    def run_together(self, processes: Processes, *, fresh: bool = False, tell: Callable[[Event], None] = lambda event: None) -> Json:
+        """Like `run`, called in each of several processes: every run is trained by all of them, one run after another.
+
+        Raises:
+            ProcessError: another process is gone.
+        """
+        with only_one(self.out) if processes.writes else nullcontext(), open(os.devnull, "w", encoding="utf-8") as nowhere:
+            if processes.writes:
+                self.jobs(fresh=fresh)
+            processes.wait()
+            waiting = self.waiting()
+            processes.wait()
+            for run in waiting:
+                job = self._job(run)
+                tell(Event(job, "started"))
+                event = Event(job, "finished")
+                try:
+                    work(Request(**job.request), nowhere, processes)
+                except NonFiniteError as error:  # in all processes, because theta is the same in all
+                    event = Event(job, "failed", error=str(error))
+                if processes.writes:
+                    self.heard(event)
+                tell(event)
+            processes.wait()
+            return self.save() if processes.writes else read_results(self.out)
+
+    def jobs(self, *, fresh: bool = False) -> list[Job]:
+        """Work for `Workers`: the runs that are not finished yet, each written down as begun. Its events are to be told to `heard`.
+
+        Raises:
+            RecipeError: the folder holds runs with other settings.
+        """
+        (self.out / "runs").mkdir(parents=True, exist_ok=True)
+        if fresh:
+            self._delete()
+        self._check_folder()
+        waiting = self.waiting()
+        for run in waiting:
+            write_json(run.file, self._entry(run, "running"))
+        return [self._job(run) for run in waiting]
+
+    def heard(self, event: Event) -> None:
+        """Writes down what became of a job."""
+        if event.kind == "failed":
+            run = next(run for run in self.runs if run.name == event.job.name)
+            write_json(run.file, self._entry(run, "failed", event.error))
+        if event.kind in ("finished", "failed"):
+            self.save()
 
     def waiting(self) -> list[Run]:
         """The runs that are not finished yet."""
@@ -156,6 +198,8 @@ class Experiment:
             "network": self.recipe.network_of(label).model_dump(),
             "outputs": self.recipe.outputs,
             **({} if self.recipe.watch_every is None else {"watch_every": self.recipe.watch_every}),
+            **({} if self.recipe.evaluate == "all" else {"evaluate": self.recipe.evaluate}),
+            **({} if self.recipe.evaluate_most is None else {"evaluate_most": self.recipe.evaluate_most}),
             "training": training.model_dump(exclude={"epochs"} if training.steps else {"steps"}),
             "methods": {name: method.arguments() for name, method in methods.items()},
         }
@@ -178,7 +222,8 @@ class Experiment:
             "result": str(run.file),
             "config": run.config,
         }
-        return Job(run.name, request, run.file.with_suffix(".log"), self.recipe.training_of(run.label).threads)
+        threads = self.recipe.training_of(run.label).threads
+        return Job(run.name, request, run.file.with_suffix(".log"), threads, title=f"{run.label}, seed {run.seed}")
 
     def _check_folder(self) -> None:
         """Refuses a folder whose runs had other settings: numbers in one table must be comparable."""
@@ -209,13 +254,15 @@ def _status(run: Run) -> str | None:
     return read_json(run.file)["status"] if run.file.is_file() else None
 
 
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def cores() -> int:
+    """How many processes at once suit this machine."""
+    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, MOST_WORKERS)
 
 
 @contextmanager
-def _only_one(out: Path) -> Iterator[BinaryIO]:
-    """A lock on the experiment's folder, held by this process and its workers."""
+def only_one(out: Path) -> Iterator[BinaryIO]:
+    """A lock on a folder of runs, held by this process and its workers."""
+    out.mkdir(parents=True, exist_ok=True)
     with (out / ".lock").open("wb") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

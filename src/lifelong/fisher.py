@@ -46,5 +46,6 @@ def diagonal_fisher(learner: "Learner", task: Task, labels: Labels, examples: in
             return log_p.exp().sqrt().detach() * log_p
         return log_p.gather(1, y[:, None])
 
+    part = learner.processes.part
     with evaluation_mode(learner.network):
-        return sum_of_gradients(learner.network, learner.theta, scores, (x, y)) / len(x)
+        return learner.processes.sum(sum_of_gradients(learner.network, learner.theta, scores, (part(x), part(y)))) / len(x)

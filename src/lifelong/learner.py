@@ -23,6 +23,7 @@ from lifelong.models.adopted import Adopted
 from lifelong.models.heads import Heads, Network, seed_of
 from lifelong.modes import RandomState, buffers_kept, evaluation_mode
 from lifelong.optimizers import DEFAULT, OptimizerFactory, OptimizerState, SchedulerFactory
+from lifelong.processes import Processes
 from lifelong.progress import stop_on_interrupt
 from lifelong.tasks import Batch, Examples, Name, Scenario, Stream, Task
 from lifelong.theta import Theta
@@ -65,6 +66,7 @@ class Learner:
         sizes: after each learned task the number of "parameters" and the "kept_bytes", as `parameters_count` and `kept_bytes` give them;
             a learner that an older version saved has only those of the tasks since.
         features: the current batch's (N, F), for `Method.loss`; None outside of it.
+        processes: with which others this process trains; alone unless it is set, see `lifelong.processes`.
         fresh: how many of the current batch's examples, its first ones, are the task's own, not added by a method.
 
     >>> task = Task("sign", train=(torch.tensor([[-1.0], [1.0]]), ["minus", "plus"]))
@@ -121,6 +123,7 @@ class Learner:
         self.watched: list[dict[str, Any]] = []
         self.sizes: list[dict[str, int]] = []
         self.cost = Cost()
+        self.processes = Processes()
         self.order = torch.Generator().manual_seed(seed_of(seed, "order"))
         self._generators = [torch.Generator().manual_seed(seed_of(seed, "method", i)) for i in range(len(self.methods))]
         self._random = RandomState(seed_of(seed, "dropout"), self.device)
@@ -191,10 +194,12 @@ class Learner:
         Args:
             out: a vector (P,) to write it to. None: a new one.
         """
+        own, share = self.processes.share(batch)
         with torch.enable_grad(), buffers_kept(self.network):
-            loss = cross_entropy(self.network(batch.x.to(self.device), batch.head), batch.y.to(self.device))
+            loss = cross_entropy(self.network(own.x.to(self.device), own.head), own.y.to(self.device))
             gradients = torch.autograd.grad(loss, self.theta.parameters, allow_unused=True)
-        return self.theta.flatten(gradients, out)
+        gradient = self.theta.flatten(gradients, out)
+        return gradient if self.processes.alone else self.processes.sum(gradient.mul_(share))
 
     def restart(self) -> None:
         """Sets the network back to the learner's first weights, its heads to untrained ones."""
@@ -233,7 +238,7 @@ class Learner:
     def task_share(self) -> float:
         """How much of the current task's training is done, from 0 to 1; it may be asked for from another thread."""
         run = self._run
-        return 0.0 if run is None else run.position.step / run.total
+        return 0.0 if run is None else run.position.step / max(run.total, 1)  # a method may choose no examples
 
     def learn(
         self,

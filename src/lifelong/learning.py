@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lifelong.errors import Interrupted, TaskError
 from lifelong.evaluation import first_network, record, watch
 from lifelong.optimizers import OptimizerState, export_optimizer, restore_optimizer
+from lifelong.processes import check_together
 from lifelong.progress import Progress, Stop
 from lifelong.shape import admit, bind, probe, wanted
 from lifelong.tasks import Task
@@ -52,6 +53,7 @@ class Unfinished:
 
 def begin(learner: "Learner", task: Task, training: Training, evaluate: bool) -> Run:
     """A task's boundary before its first step."""
+    check_together(learner)
     if task.name in learner.tasks:
         raise TaskError(f"task {task.name!r} was learned already; give what is to be learned next a name of its own")
     probe(learner, task)

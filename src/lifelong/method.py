@@ -66,11 +66,14 @@ class Method(nn.Module):
     Attributes:
         keeps: what the method keeps between tasks: "nothing", "statistics", "a network" or "examples".
         restarts: whether it calls `learner.restart()`, for which the learner keeps a copy of its first weights.
+        together: whether several processes can train with it, each on its share of every batch (`lifelong.processes`): False where the
+            loss compares what belongs to whole batches.
         told_the_task: whether `evaluate` tells its `predict` which task the inputs come from, in every scenario.
     """
 
     keeps: ClassVar[Keeps] = "nothing"
     restarts: ClassVar[bool] = False
+    together: ClassVar[bool] = True
     told_the_task: ClassVar[bool] = False
 
     def attach(self, learner: "Learner") -> None:

@@ -131,6 +131,9 @@ class Recipe(Part):
             compete in training, as in protocols that know all classes beforehand (scenario "class" only).
         watch_every: steps between evaluations on a task while it is learned, which are the report's learning curves and change no other
             number. None: none.
+        evaluate: which tasks are evaluated after each task, for the matrix: "all", "seen", "last" or "log"; see
+            `lifelong.schedule.scheduled`. What is not measured is NaN, and the report says from how much a number was computed.
+        evaluate_most: at most so many tasks at a time, evenly spread. None: no limit.
         tolerance: how far from a published number we expect to be where that number does not say.
     """
 
@@ -142,6 +145,8 @@ class Recipe(Part):
     training: Training = Training()
     outputs: Literal["seen", "all"] = "seen"
     watch_every: Count | None = None
+    evaluate: Literal["all", "seen", "last", "log"] = "all"
+    evaluate_most: Count | None = None
     methods: Annotated[dict[Label, MethodPart], Field(min_length=1)]
     tolerance: Annotated[float, Field(ge=0)] = 0.03
     published: list[Published] = []

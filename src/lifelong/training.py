@@ -14,6 +14,7 @@ from torch.optim import lr_scheduler
 
 from lifelong.errors import NonFiniteError, nearest
 from lifelong.optimizers import DEFAULT, OptimizerFactory, Scheduler, SchedulerFactory, describe_factory, make_optimizer
+from lifelong.processes import Sharing
 from lifelong.tasks import Batch, Examples
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class Run:
         self.training, self.examples = training, examples
         self.position = Position()
         self.epoch_steps = ceil(len(examples) / training.batch_size)
-        self.total = training.epochs * self.epoch_steps if training.steps is None else training.steps * times
+        self.total = training.epochs * self.epoch_steps if training.steps is None or not len(examples) else training.steps * times
         self.optimizer, self.flat = make_optimizer(training.optimizer, learner.theta)
         self.scheduler: Scheduler | None = training.scheduler(self.optimizer) if training.scheduler else None
         self.scaler = torch.amp.GradScaler(learner.device.type) if training.precision == "float16" else None
@@ -146,7 +147,10 @@ def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
     parameters, precision = theta.parameters, run.training.precision
     mixes, terms, afters = (_overridden(learner, moment) for moment in ("mix", "loss", "after_step"))
     edit_gradient = _gradient_editor(learner, run)
-    gathers = run.flat or edit_gradient is not None
+    gathers, gather = run.flat or edit_gradient is not None, theta.gather
+    if not learner.processes.alone:
+        sharing = Sharing(learner)
+        mixes, gathers, gather = [*mixes, sharing.mix], True, sharing.gather
     halved = precision != "float32"
     cast_context = functools.partial(torch.autocast, learner.device.type, getattr(torch, precision))
 
@@ -174,7 +178,7 @@ def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
             loss = forward(batch)
         torch.autograd.backward(loss if scaler is None else scaler.scale(loss))
         if gathers:
-            theta.gather()
+            gather()
         if scaler is not None:
             scaler.unscale_(optimizer)
             if gathers:

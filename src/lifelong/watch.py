@@ -41,7 +41,7 @@ class Watch:
     def tell(self, event: Event) -> None:
         """Shows one event."""
         name = event.job.name
-        what = f"{event.job.request['method']}, seed {event.job.request['seed']}"
+        what = event.job.title or name
         if event.kind == "started":
             self._began[name] = time.monotonic()
             self._bar[name] = self.bars.add_task(f"{what}: starting", total=1.0)

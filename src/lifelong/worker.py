@@ -12,7 +12,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,13 +22,17 @@ import torch
 
 from lifelong import parts
 from lifelong.learner import Learner
-from lifelong.matrix import Matrix, numbers_to_json, to_json
+from lifelong.matrix import Matrix, numbers_to_json, to_json, with_tasks
+from lifelong.processes import Processes
 from lifelong.recipe import Recipe
 from lifelong.report.png import grid, png
 from lifelong.results import write_json
-from lifelong.tasks import Stream
+from lifelong.schedule import sampled_summary, scheduled
+from lifelong.tasks import Stream, Task
 
 KEPT_BYTES = 32_000_000  # a learner that keeps more is removed when its run is finished: joint training keeps all data, once a seed
+ALONE = Processes()
+KEPT_TASKS = 100  # of a longer stream, a run does not hold all tasks
 SHOW_SECONDS = 0.5  # between reports inside a task
 
 
@@ -52,15 +56,24 @@ class Request:
     config: dict[str, Any]
 
 
-def main() -> None:
+def perform(request: dict[str, Any], reports: TextIO) -> None:
     """Does one run."""
+    work(Request(**request), reports)
+
+
+def main(perform: Callable[[dict[str, Any], TextIO], None] = perform) -> None:
+    """Reads a request and does it; an error of the library is one line and exit code 1.
+
+    Args:
+        perform: does what the request asks for, and may write lines of JSON to the stream that it is given.
+    """
     reports = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would inherit "ignored"
     os.dup2(2, 1)  # what a library prints goes to the log, and can't be taken for a report
-    request = Request(**json.loads(sys.stdin.readline()))
+    request = json.loads(sys.stdin.readline())
     threading.Thread(target=_stop_with_parent, daemon=True).start()
     try:
-        work(request, reports)
+        perform(request, reports)
     except (ValueError, RuntimeError) as error:
         if not type(error).__module__.startswith("lifelong."):
             raise
@@ -71,33 +84,51 @@ def main() -> None:
         sys.exit(130)
 
 
-def work(request: Request, reports: TextIO) -> None:
-    """Learns and evaluates every task that is not learned yet, and writes the result."""
+def work(request: Request, reports: TextIO, processes: Processes = ALONE) -> None:
+    """Learns and evaluates every task that is not learned yet, and writes the result.
+
+    Args:
+        reports: gets progress as lines of JSON.
+        processes: with which others this process trains; the first of them writes.
+    """
     recipe = Recipe.model_validate(request.recipe)
     training = recipe.training_of(request.method)
     torch.set_num_threads(training.threads)
     folder = Path(request.result).with_suffix("")
     stream = parts.stream_of(recipe, request.seed, request.tasks)
-    tasks = list(stream)
+    # A long stream's tasks are made when they are needed, and again the next time: all of them at once would not fit into memory.
+    tasks: Sequence[Task] = list(stream) if len(stream) <= KEPT_TASKS else stream  # type: ignore[assignment]
     learner = _learner(recipe, request, folder, stream)
-    if len(learner.matrix.tasks) < len(tasks) or learner.matrix.learned < len(learner.tasks):
-        learner.evaluate(tasks)  # row 0, or the row that a killed run had not come to
+    learner.processes = processes
+    processes.wait()  # all have read what there is before the first one writes
+    checkpoint = folder if processes.writes else None
+    begun = bool(learner.tasks) or learner.in_progress is not None
+    if not begun or learner.matrix.learned < len(learner.tasks):
+        _evaluate(learner, recipe, tasks)  # row 0, or the row that a killed run had not come to
     for position in range(len(learner.tasks), len(tasks)):
         watching: dict[str, Any] = {} if recipe.watch_every is None else {"watch": [tasks[position]], "watch_every": recipe.watch_every}
         with _reporting(learner, reports, position, len(tasks)):
-            learner.learn(tasks[position], checkpoint=folder, evaluate=False, **watching)
-        learner.evaluate(tasks)
+            learner.learn(tasks[position], checkpoint=checkpoint, evaluate=False, **watching)
+        _evaluate(learner, recipe, tasks)
+    if not processes.writes:
+        return
     learner.save(folder)
-    write_json(Path(request.result), result_of(learner, request))
+    write_json(Path(request.result), result_of(learner, request, [task.name for task in tasks]))
     if learner.kept_bytes() > KEPT_BYTES:
         shutil.rmtree(folder)
 
 
-def result_of(learner: Learner, request: Request) -> dict[str, Any]:
+def _evaluate(learner: Learner, recipe: Recipe, tasks: Sequence[Task]) -> None:
+    """The matrix's row after the tasks learned so far, as far as the recipe wants it measured."""
+    learner.evaluate([tasks[i] for i in scheduled(recipe.evaluate, recipe.evaluate_most, len(learner.tasks), len(tasks))])
+
+
+def result_of(learner: Learner, request: Request, tasks: Sequence[str] = ()) -> dict[str, Any]:
     """The run's entry in results.json; undefined numbers are null, accuracies are fractions.
 
     method, seed, status, config, keeps: which run it is, its settings, and what its methods keep between tasks.
     matrix, initial, summary: R after each task, its row 0, and the measures computed from it.
+    sampled: {measure: {value, measured, of}}, the measures from the entries that were measured; only where the recipe measures a part.
     told: the same where prediction is told the task; in the scenario "class" only.
     routed: the same where it is not told the task, which a method's gate chooses; in the scenario "task" only.
     cost: train_seconds, evaluate_seconds, steps, peak_memory_bytes, kept_bytes, parameters; of the whole run and at its end.
@@ -106,7 +137,8 @@ def result_of(learner: Learner, request: Request) -> dict[str, Any]:
     pictures: [{title, png in base64}] and
     tables: [{title, rows, columns, values}], what the methods have to show; of the recipe's first seed only, because they are long.
     """
-    matrix = to_json(learner.matrix)
+    measured = with_tasks(learner.matrix, tasks)
+    matrix = to_json(measured)
     recipe = Recipe.model_validate(request.recipe)
     first = request.seed == recipe.seed_list()[0]
     return {
@@ -118,8 +150,9 @@ def result_of(learner: Learner, request: Request) -> dict[str, Any]:
         "matrix": matrix["matrix"],
         "initial": matrix["initial"],
         "summary": _summary(learner.matrix),
-        **({"told": _measured(learner.told)} if learner.scenario == "class" else {}),
-        **({"routed": _measured(learner.routed)} if learner.routed.learned else {}),
+        **({} if recipe.evaluate == "all" and recipe.evaluate_most is None else {"sampled": _sampled(measured)}),
+        **({"told": _measured(with_tasks(learner.told, tasks))} if learner.scenario == "class" else {}),
+        **({"routed": _measured(with_tasks(learner.routed, tasks))} if learner.routed.learned else {}),
         "cost": {
             "train_seconds": learner.cost.train_seconds,
             "evaluate_seconds": learner.cost.evaluate_seconds,
@@ -170,6 +203,10 @@ def _tables(learner: Learner) -> list[dict[str, Any]]:
 def _measured(matrix: Matrix) -> dict[str, Any]:
     """A matrix without its tasks' names, and the measures computed from it."""
     return {**{key: value for key, value in to_json(matrix).items() if key != "tasks"}, "summary": _summary(matrix)}
+
+
+def _sampled(matrix: Matrix) -> dict[str, Any]:
+    return {name: {**each._asdict(), "value": numbers_to_json(each.value)} for name, each in sampled_summary(matrix.values).items()}
 
 
 def _summary(matrix: Matrix) -> dict[str, Any]:

@@ -26,12 +26,14 @@ class Job:
         request: what the worker gets on its standard input, as JSON.
         log: the file that takes what the worker writes on its standard error.
         threads: that its numerical libraries may use.
+        title: what a person calls it, as in "ewc, seed 0". "": its name.
     """
 
     name: str
     request: dict[str, Any]
     log: Path
     threads: int = 1
+    title: str = ""
 
 
 @dataclass(frozen=True)

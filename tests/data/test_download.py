@@ -136,6 +136,15 @@ def test_the_checksum_is_of_the_content_or_of_the_file(server: Server, tmp_path:
     assert names(tmp_path) == ["content.gz", "packed.gz"]
 
 
+def test_the_checksum_may_be_a_sha256(server: Server, tmp_path: Path) -> None:
+    content, packed, wrong = (hashlib.sha256(each).hexdigest() for each in (CONTENT, PACKED, bytes(len(PACKED))))
+    fetch([server.url("again")], tmp_path / "content.gz", content, progress=False)
+    fetch([server.url("good")], tmp_path / "packed.gz", packed, compressed=True, progress=False)
+    with pytest.raises(DataError, match=f"wrong content, sha256 {wrong} where {packed} was expected; deleted"):
+        fetch([server.url("wrong")], tmp_path / "file.gz", packed, compressed=True, progress=False)
+    assert names(tmp_path) == ["content.gz", "packed.gz"]
+
+
 def test_a_rest_from_another_mirror_that_does_not_fit_starts_again(server: Server, tmp_path: Path) -> None:
     (tmp_path / "file.gz.part").write_bytes(AGAIN[:1000])
     fetch([server.url("good")], tmp_path / "file.gz", MD5, progress=False)

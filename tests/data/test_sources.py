@@ -33,8 +33,9 @@ def test_every_source_is_described_and_every_description_has_a_source() -> None:
 def test_sources_are_well_formed(name: str) -> None:
     source = sources.SOURCES[name]
     digits = [f"{part}-ubyte.gz" for part in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1")]
-    assert list(source.files) == (["cifar-100-python.tar.gz"] if name == "cifar100" else digits)
-    assert all(len(md5) == 32 and int(md5, 16) for md5 in source.files.values())
+    archives = {"cifar100": ["cifar-100-python.tar.gz"], "babi": ["tasks_1-20_v1-2.tar.gz"]}
+    assert list(source.files) == archives.get(name, digits)
+    assert all(len(digest) == (64 if name == "babi" else 32) and int(digest, 16) for digest in source.files.values())
     assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in source.mirrors)
 
 
@@ -62,9 +63,7 @@ def test_the_cache_is_in_the_home_folder_by_default(tmp_path: Path, monkeypatch:
 
 
 def test_an_unknown_name_gets_the_nearest() -> None:
-    message = (
-        "'mnits' is neither a known data set nor a folder; did you mean 'mnist'\\? Known: cifar100, embedded, fashion-mnist, kmnist, mn"
-    )
+    message = "'mnits' is neither a known data set nor a folder; did you mean 'mnist'\\? Known: babi, cifar100, embedded, fashion-mnist"
     with pytest.raises(DataError, match=message):
         find("mnits")
     with pytest.raises(DataError, match=message):
@@ -97,6 +96,20 @@ def test_an_archive_may_be_unpacked(places: tuple[Path, Path]) -> None:
     (cache / "cifar100").mkdir(parents=True)
     (cache / "cifar100" / "cifar-100-python.tar.gz").touch()
     assert find("cifar100") == get("cifar100", progress=False) == cache / "cifar100"
+
+
+@pytest.mark.parametrize("part", ["tasks_1-20_v1-2", "en", "en-10k"])
+def test_one_folder_of_data_that_are_read_in_parts_is_enough(places: tuple[Path, Path], part: str) -> None:
+    given, cache = places
+    (cache / "babi").mkdir(parents=True)
+    assert find("babi") is None
+    (cache / "babi" / "tasks_1-20_v1-2.tar.gz").touch()
+    assert find("babi") == cache / "babi"
+    (given / "babi").mkdir(parents=True)
+    (given / "babi" / "notes").mkdir()
+    assert find("babi") == cache / "babi"
+    (given / "babi" / part).mkdir()
+    assert find("babi") == get("babi", progress=False) == given / "babi"
 
 
 def test_get_says_when_all_is_there(places: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:

@@ -347,3 +347,30 @@ def test_it_learns_pairs_of_digits_and_tells_them_apart() -> None:
     assert matrix.accuracy > 0.97
     assert np.mean(shares) > 0.94
     assert learner.routed.accuracy > 0.92
+
+
+class Counts(nn.Module):
+    """Features of inputs that are numbers of words: how often each of seven occurs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(7, 7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        counts: Tensor = self.layer(torch.nn.functional.one_hot(x.long(), 7).flatten(1, -2).sum(1).float())
+        return counts
+
+
+def test_words_need_a_preprocessor() -> None:
+    stories = Task("stories", (torch.ones(8, 3, 2, dtype=torch.int16), [0, 1] * 4))
+    learner = learner_of(ExpertGate(steps=2), model=Counts(), steps=2)
+    message = (
+        r"ExpertGate: inputs are torch.int16 of shape \(2, 3, 2\) for 2 examples; its autoencoders reproduce floats .*Give a preprocessor"
+    )
+    with pytest.raises(MethodError, match=message):
+        learner.learn(stories)
+    assert learner.tasks == []
+    assert gate_of(learner).experts == {}
+    given = learner_of(ExpertGate(steps=2, preprocessor=Counts()), model=Counts(), steps=2)
+    given.learn(stories)
+    assert given.tasks == ["stories"]

@@ -187,6 +187,52 @@ def test_the_default_generator_refuses_inputs_that_it_can_t_draw() -> None:
     assert learner.tasks == []
 
 
+class Words(nn.Module):
+    """Features of inputs that are numbers of words: how often each of seven occurs."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.nn.functional.one_hot(x.long(), 7).flatten(1, -2).sum(1).float()
+
+
+@pytest.mark.parametrize("generator", [None, GAUSSIAN])
+@pytest.mark.parametrize("dtype", [torch.int16, torch.int64])
+def test_the_librarys_generator_refuses_words(generator: dict[str, Any] | None, dtype: torch.dtype) -> None:
+    task = Task("stories", (torch.ones(4, 3, 2, dtype=dtype), ["yes", "no"] * 2))
+    learner = Learner(Words(), [GenerativeReplay(generator=generator)], "domain", optimizer=sgd(), steps=3)
+    message = (
+        f"GenerativeReplay: its generator draws real numbers, and task 'stories' has inputs of {dtype}, such as words have; "
+        "keep examples instead, with Replay(...), or give a Generator of your own that draws such inputs"
+    )
+    with pytest.raises(MethodError, match=re.escape(message)):
+        learner.learn(task)
+    assert learner.tasks == []
+    switched_off = Learner(Words(), [GenerativeReplay(generator=generator, replayed=0)], "domain", optimizer=sgd(), steps=3)
+    switched_off.learn(task)
+    assert switched_off.tasks == ["stories"]
+
+
+class Repeats(Generator):
+    """Draws the same words always."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.zeros(()))
+
+    def loss(self, x: Tensor, y: Tensor, generator: torch.Generator) -> Tensor:
+        return (self.weight - 1).square().expand(len(x))
+
+    def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        return torch.ones(count, 3, 2, dtype=torch.int16), torch.zeros(count, dtype=torch.int64)
+
+
+def test_a_generator_of_ones_own_may_draw_words() -> None:
+    tasks = [Task(name, (torch.ones(4, 3, 2, dtype=torch.int16), ["yes", "no"] * 2)) for name in ("first", "second")]
+    learner = Learner(Words(), [GenerativeReplay(generator=Repeats())], "domain", optimizer=sgd(), steps=3)
+    for task in tasks:
+        learner.learn(task)
+    assert learner.tasks == ["first", "second"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -433,6 +433,13 @@ def test_inputs_that_it_cant_reproduce() -> None:
     words = Task("words", (torch.zeros(4, 3, dtype=torch.int64), [0] * 4))
     with pytest.raises(MethodError, match=r"inputs are torch.int64 of shape \(2, 3\) for 2 examples; its autoencoders reproduce floats"):
         learner_of(TaskGate(), model=Floats()).learn(words)
+    stories = Task("stories", (torch.ones(4, 3, 2, dtype=torch.int16), [0] * 4))
+    of_words = learner_of(TaskGate(), model=nn.Sequential(nn.Flatten(), Floats()))
+    with pytest.raises(
+        MethodError, match=r"inputs are torch.int16 of shape \(2, 3, 2\) .*Give a preprocessor, a module that makes such of"
+    ):
+        of_words.learn(stories)
+    assert of_words.tasks == []
     with pytest.raises(MethodError, match=r"its preprocessor gives torch.int64 of shape \(2, 3\)"):
         learner_of(TaskGate(preprocessor=nn.Identity()), model=Floats()).learn(words)
 

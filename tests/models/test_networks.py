@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from lifelong.models import MLP, MODELS, ConvNet, ReducedResNet18
+from lifelong.models import GRU, MLP, MODELS, ConvNet, MemoryNetwork, ReducedResNet18
 from lifelong.models.drawing import draw_like_torch
 from toys import same, weights
 
@@ -16,7 +16,8 @@ MAKE: dict[str, Callable[[int], nn.Module]] = {
 
 
 def test_the_table_has_every_network() -> None:
-    assert {"mlp": MLP, "convnet": ConvNet, "resnet18-reduced": ReducedResNet18} == MODELS
+    images = {"mlp": MLP, "convnet": ConvNet, "resnet18-reduced": ReducedResNet18}
+    assert {**images, "memory-network": MemoryNetwork, "gru": GRU} == MODELS
 
 
 def test_an_mlp_is_linear_layers_with_relu() -> None:

@@ -138,3 +138,15 @@ def test_ascii_output_where_the_terminal_knows_nothing_else():
     text = printed(synthetic.several(), encoding="ascii")
     assert "finetune *" in text
     assert "-" in text
+
+
+def test_numbers_from_a_part_of_the_matrix_say_so() -> None:
+    results = synthetic.complete()
+    results["runs"] = [
+        {**run, "summary": {**run["summary"], "accuracy": None}, "sampled": {"accuracy": {"value": 0.5, "measured": 2, "of": 5}}}
+        for run in results["runs"]
+    ]
+    said = printed(results)
+    assert "50.0" in said
+    note = "Not all of the matrix was measured; each number is the mean over the terms that were: accuracy 2 of 5."
+    assert note in " ".join(said.split())

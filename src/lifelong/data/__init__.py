@@ -9,6 +9,7 @@ DATA: dict[str, str] = {
     "fashion-mnist": "photographs of clothes in 10 classes, in MNIST's format and size (30 MB)",
     "kmnist": "handwritten Japanese characters in 10 classes, in MNIST's format and size (21 MB)",
     "cifar100": "photographs in 100 classes, 50,000 to train, 10,000 to test, 32x32 colours (169 MB)",
+    "babi": "questions about short stories, 20 tasks of 1,000 or 10,000 questions to train, 1,000 to test, in English (16 MB)",
 }
 
 __all__ = ["DATA", "find", "get"]

@@ -28,7 +28,7 @@ class _Wanted:
     """What is asked of a mirror: the arguments of `fetch`, with `part`, the file that holds what has arrived."""
 
     part: Path
-    md5: str
+    digest: str
     compressed: bool
     timeout: float
 
@@ -42,7 +42,7 @@ class _Broken(Exception):
 
 
 def fetch(
-    urls: Sequence[str], target: Path, md5: str, *, compressed: bool = False, progress: bool = True, timeout: float = TIMEOUT
+    urls: Sequence[str], target: Path, digest: str, *, compressed: bool = False, progress: bool = True, timeout: float = TIMEOUT
 ) -> None:
     """Downloads a file from the first of `urls` that gives it whole and right.
 
@@ -52,7 +52,7 @@ def fetch(
     Args:
         urls: addresses of the same file, http or https, tried in this order.
         target: where the file goes; its folder exists.
-        md5: of what the file contains, decompressed; or, with compressed=True, of the file as it is.
+        digest: the md5 (32 digits) or sha256 (64) of what the file contains, decompressed; or, with compressed=True, of the file as it is.
         compressed: which of the two.
         progress: tell on stderr how far it is: a bar on a terminal, plain lines elsewhere.
         timeout: seconds after which a silent server is given up.
@@ -60,7 +60,7 @@ def fetch(
     Raises:
         DataError: no mirror gave the file; names each, why, and where to put the file by hand.
     """
-    wanted = _Wanted(target.with_name(target.name + ".part"), md5, compressed, timeout)
+    wanted = _Wanted(target.with_name(target.name + ".part"), digest, compressed, timeout)
     reasons = []
     for url in urls:
         try:
@@ -89,12 +89,13 @@ def _complete(wanted: _Wanted, url: str, tell: Tell) -> None:
             if attempts == ATTEMPTS or wanted.size() <= size:
                 raise
             continue
-        found = checksum(wanted.part, wanted.compressed)
-        if found == f"md5 {wanted.md5}":
+        algorithm = "sha256" if len(wanted.digest) == 64 else "md5"
+        found = checksum(wanted.part, wanted.compressed, algorithm)
+        if found == f"{algorithm} {wanted.digest}":
             return
         wanted.part.unlink()
         if not mixed:
-            raise _Broken(f"wrong content, {found} where {wanted.md5} was expected; deleted")
+            raise _Broken(f"wrong content, {found} where {wanted.digest} was expected; deleted")
         mixed = False
 
 
@@ -136,13 +137,13 @@ def _blocks(response: http.client.HTTPResponse) -> Iterator[bytes]:
         yield block
 
 
-def checksum(path: Path, compressed: bool) -> str:
+def checksum(path: Path, compressed: bool, algorithm: str = "md5") -> str:
     """ "md5 ..." of a file as it is (compressed=True) or of what it contains; for damaged gzip data, a text that says so."""
     try:
         content = path.read_bytes() if compressed else idx.contents(path)
     except DataError:
         return "damaged gzip data"
-    return "md5 " + hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return f"{algorithm} {hashlib.new(algorithm, content, usedforsecurity=False).hexdigest()}"
 
 
 @contextmanager

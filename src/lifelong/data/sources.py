@@ -17,17 +17,20 @@ class Source:
     """A data set that can be downloaded.
 
     Attributes:
-        files: for each file's name, the md5 that it must have.
+        files: for each file's name, the md5, or the sha256 (64 digits), that it must have.
         mirrors: addresses of folders that hold the files, tried in this order.
-        compressed: whether the md5 are of the .gz files as published, or of what they contain. The second is the better
+        compressed: whether the checksums are of the .gz files as published, or of what they contain. The second is the better
             one, because mirrors compress again; the first is used where only it is published.
         unpacked: the files that an archive unpacks to; where all of them are, the archive is not needed.
+        folders: the folders that an archive unpacks to, or that it consists of; where one of them is, the archive is not needed. For
+            data that are read in parts, which need not all be there.
     """
 
     files: dict[str, str]
     mirrors: tuple[str, ...]
     compressed: bool
     unpacked: tuple[str, ...] = ()
+    folders: tuple[str, ...] = ()
 
 
 SOURCES: dict[str, Source] = {
@@ -69,6 +72,17 @@ SOURCES: dict[str, Source] = {
         mirrors=("https://www.cs.toronto.edu/~kriz/",),
         compressed=True,
         unpacked=("cifar-100-python/train", "cifar-100-python/test", "cifar-100-python/meta"),
+    ),
+    # The checksum is the one that https://huggingface.co/datasets/facebook/babi_qa has of the first mirror's file. Other copies of the
+    # archive were packed again and have other checksums.
+    "babi": Source(
+        files={"tasks_1-20_v1-2.tar.gz": "0364ebde659f14d11bc21744516c5ec49d3d06cb692733f66680771244998898"},
+        mirrors=(
+            "http://www.thespermwhale.com/jaseweston/babi/",
+            "https://huggingface.co/datasets/facebook/babi_qa/resolve/main/data/",
+        ),
+        compressed=True,
+        folders=("tasks_1-20_v1-2", "en", "en-10k"),
     ),
 }
 
@@ -143,7 +157,7 @@ def missing(folder: Path, files: Iterable[str]) -> list[str]:
 
 def _complete(folder: Path, source: Source) -> bool:
     unpacked = bool(source.unpacked) and all((folder / file).is_file() for file in source.unpacked)
-    return unpacked or not missing(folder, source.files)
+    return unpacked or any((folder / part).is_dir() for part in source.folders) or not missing(folder, source.files)
 
 
 def _folders(name: str) -> list[Path]:

@@ -54,6 +54,8 @@ class DER(Method):
 
     keeps: ClassVar[Keeps] = "examples"
 
+    together = False  # the loss compares what `mix` put at places of the whole batch
+
     def __init__(
         self, *, capacity: int = 200, alpha: float = 0.5, beta: float = 0.0, replayed: int | None = None, from_current: bool = False
     ) -> None:

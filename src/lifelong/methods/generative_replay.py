@@ -80,7 +80,7 @@ class GenerativeReplay(Method):
             x = learner.examples_of(task).take(torch.arange(min(len(task.train), 1000)))
             if self.drawing is None:
                 self.drawing = make(self.generator or {}, x.shape[1:]).to(learner.device)
-            self._check(x)
+            self._check(task, x)
 
     def mix(self, learner: "Learner", batch: Batch) -> Batch:
         if not learner.tasks:
@@ -134,8 +134,15 @@ class GenerativeReplay(Method):
                 taken += 1
                 yield x.to(learner.device), y.to(learner.device) + offset
 
-    def _check(self, x: Tensor) -> None:
-        if isinstance(self.drawing, VAE) and self.drawing.likelihood == "bernoulli" and (x.min() < 0 or x.max() > 1):
+    def _check(self, task: Task, x: Tensor) -> None:
+        if not isinstance(self.drawing, VAE):
+            return
+        if not x.is_floating_point():
+            raise MethodError(
+                f"GenerativeReplay: its generator draws real numbers, and task {task.name!r} has inputs of {x.dtype}, such as words have; "
+                "keep examples instead, with Replay(...), or give a Generator of your own that draws such inputs"
+            )
+        if self.drawing.likelihood == "bernoulli" and (x.min() < 0 or x.max() > 1):
             raise MethodError(
                 f"GenerativeReplay: inputs go from {float(x.min()):.3g} to {float(x.max()):.3g}, and its generator draws values in [0, 1]; "
                 "scale them, or give generator={'likelihood': 'gaussian'} or a Generator of your own"

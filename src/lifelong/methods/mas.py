@@ -63,7 +63,8 @@ class MAS(QuadraticPenalty):
 
         with evaluation_mode(learner.network):
             labels = torch.zeros(len(x), dtype=torch.int64)  # none are looked at
-            return sum_of_gradients(learner.network, learner.theta, squared_norm, (x, labels), "absolute") / len(x)
+            own = learner.processes.part(x), learner.processes.part(labels)
+            return learner.processes.sum(sum_of_gradients(learner.network, learner.theta, squared_norm, own, "absolute")) / len(x)
 
     def consolidate(self, learner: "Learner", x: Tensor, task: str | None) -> None:
         if self.strength > 0:

@@ -58,6 +58,7 @@ class MethodDigest:
         matrix: R, the mean over finished seeds; None if none has finished.
         measures: for each name in MEASURES an estimate.
         asked: for each of WAYS that a run was evaluated in, and each name in MEASURES, an estimate.
+        sampled: for each name in MEASURES how many terms were measured, of how many that it is the mean of; {} where all were.
         costs: for each name in COSTS an estimate.
         keeps: what the method keeps from earlier tasks; "" if not told.
         settings: flat names ("optimizer.lr") and values.
@@ -72,6 +73,7 @@ class MethodDigest:
     seed_values: tuple[Values, ...]
     measures: Mapping[str, Estimate]
     asked: Mapping[str, Mapping[str, Estimate]]
+    sampled: Mapping[str, tuple[int, int]]
     costs: Mapping[str, Estimate]
     keeps: str
     settings: Mapping[str, str]
@@ -129,12 +131,25 @@ def _digest_method(name: str, runs: Sequence[Run], tasks: Sequence[str], baselin
         running=tuple(run for run in runs if run["status"] == "running"),
         matrix=Matrix(tuple(tasks), np.mean([matrix.values for matrix in matrices], axis=0)) if matrices else None,
         seed_values=tuple(matrix.values for matrix in matrices),
-        measures=_measured([run["summary"] for run in finished]),
+        measures=_measured([_summary_of(run) for run in finished]),
         asked={way: _measured(summaries) for way, summaries in asked.items() if any(summaries)},
+        sampled={name: (each["measured"], each["of"]) for name, each in finished[0].get("sampled", {}).items()} if finished else {},
         costs={cost: _over_seeds([run["cost"] for run in finished], cost) for cost in COSTS},
         keeps=next((run["keeps"] for run in runs if run.get("keeps")), ""),
         settings=_settings([run["config"] for run in runs if "config" in run]),
     )
+
+
+def _summary_of(run: Run) -> dict[str, float | None]:
+    """A run's measures; where not all of the matrix was measured, from what was."""
+    return {**run["summary"], **{name: each["value"] for name, each in run.get("sampled", {}).items()}}
+
+
+def sampled_in_words(methods: Sequence[MethodDigest]) -> str:
+    """From how much of the matrix measures were computed; "" where all of it was measured."""
+    told = next((method.sampled for method in methods if method.sampled), {})
+    parts = [f"{MEASURES[name]} {measured} of {of}" for name, (measured, of) in told.items() if of]
+    return f"Not all of the matrix was measured; each number is the mean over the terms that were: {', '.join(parts)}." if parts else ""
 
 
 def _measured(summaries: Sequence[Mapping[str, float | None]]) -> dict[str, Estimate]:

@@ -9,7 +9,7 @@ from importlib import resources
 from pathlib import Path
 
 from lifelong.report import charts, curves, heat, sizes, units
-from lifelong.report.digest import COSTS, MEASURES, WAYS, MethodDigest, ReportError, Results, digest
+from lifelong.report.digest import COSTS, MEASURES, WAYS, MethodDigest, ReportError, Results, digest, sampled_in_words
 from lifelong.report.frame import Style
 from lifelong.report.png import SIGNATURE
 from lifelong.report.published import COLUMNS, cells, counts, published_rows
@@ -88,6 +88,7 @@ def page(results: Results) -> str:
         shown=shown,
         many=len(results["stream"]["tasks"]) > heat.NUMBERED,
         more_than_drawn=len(results["stream"]["tasks"]) > charts.MOST_LINES,
+        sampled=sampled_in_words(methods),
         troubles=list(_troubles(methods)),
         measures=measures,
         summary=[Row(_label(method), _summary_cells(method, ways)) for method in methods],

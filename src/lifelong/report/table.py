@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lifelong.report import units
-from lifelong.report.digest import WAYS, MethodDigest, Results, digest
+from lifelong.report.digest import WAYS, MethodDigest, Results, digest, sampled_in_words
 from lifelong.report.published import COLUMNS, cells, counts, passes, published_rows
 
 Column = tuple[str, Callable[[MethodDigest], str]]
@@ -35,7 +35,7 @@ def print_summary(results: Results, console: Console) -> None:
             _print_in_parts(console, scores[0], scores[1:], methods)
             _print_in_parts(console, scores[0], costs, methods)
         notes = "Scores in %, mean ± standard deviation over seeds. " + ("† baseline. " if any(m.baseline for m in methods) else "")
-        _say(console, notes + f"Data: {results['stream']['data']}.", style="dim")
+        _say(console, f"{notes}Data: {results['stream']['data']}. {sampled_in_words(methods)}".rstrip(), style="dim")
     _print_published(results, console)
     for method in methods:
         for run in method.failed:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from lifelong.streams.babi import babi
 from lifelong.streams.cifar100 import split_cifar100
 from lifelong.streams.mnist import noisy_mnist, permuted_mnist, rotated_mnist, split_mnist
 from lifelong.streams.own import from_tasks
@@ -14,6 +15,7 @@ STREAMS: dict[str, Callable[..., Stream]] = {
     "noisy-mnist": noisy_mnist,
     "split-mnist": split_mnist,
     "split-cifar100": split_cifar100,
+    "babi": babi,
 }
 
-__all__ = ["STREAMS", "from_tasks", "noisy_mnist", "permuted_mnist", "rotated_mnist", "split_cifar100", "split_mnist"]
+__all__ = ["STREAMS", "babi", "from_tasks", "noisy_mnist", "permuted_mnist", "rotated_mnist", "split_cifar100", "split_mnist"]
