@@ -45,7 +45,12 @@ class Stored:
 
 def machine() -> dict[str, Any]:
     """The machine and the software, in a few words."""
-    return {"processor": processor(), "cores": len(os.sched_getaffinity(0)), "torch": torch.__version__, "python": platform.python_version()}
+    return {
+        "processor": processor(),
+        "cores": len(os.sched_getaffinity(0)),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
 
 
 def processor() -> str:

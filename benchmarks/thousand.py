@@ -20,7 +20,7 @@ import torch
 from stored import Stored
 
 import lifelong as ll
-from lifelong.schedule import scheduled
+from lifelong.schedule import sampled_summary, scheduled
 
 EXAMPLES, BATCH, HIDDEN = 500, 10, [100, 100]
 AROUND = 10  # tasks to either side of one whose seconds are measured with it
@@ -58,9 +58,13 @@ def live(name: str, tasks: int, looks: Sequence[int]) -> dict[str, dict[str, flo
         seconds.append(time.perf_counter() - started)
         if number in looks:
             measured = learner.evaluate([stream[i] for i in scheduled("log", MOST, number, tasks)])  # type: ignore[misc]
-            row = measured.values[number]
-            known = row[row == row]
-            seen[number] = {"resident": resident(), "kept": learner.kept_bytes(), "accuracy": float(known.mean()), "of": len(known)}
+            accuracy = sampled_summary(measured.values)["accuracy"]
+            seen[number] = {
+                "resident": resident(),
+                "kept": learner.kept_bytes(),
+                "accuracy": accuracy.value,
+                "of": accuracy.measured,
+            }
     for number, entry in seen.items():
         window = seconds[max(number - AROUND, 1) : number + AROUND]  # the first task warms up
         entry["seconds"] = statistics.median(window)

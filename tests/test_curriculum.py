@@ -365,12 +365,14 @@ def test_so_it_does_with_other_seeds(seed: int) -> None:
     assert found["accuracy_of_found"] > found["median"]
 
 
-def test_the_pairs_recipes_differ_in_the_order_only() -> None:
+def test_the_pairs_recipes_differ_in_the_order_the_noise_and_the_rate_only() -> None:
     ours, other = (
         recipes.load(name).model_dump(exclude={"name", "description", "published"}) for name in ("noisy-pair-clean-first", "noisy-pair")
     )
     assert ours["stream"].pop("order") == "clean-first"
     assert "order" not in other["stream"]  # noisy first is the stream's default
+    assert (ours["stream"].pop("noise"), other["stream"].pop("noise")) == (0.43, 0.5)
+    assert (ours["training"]["optimizer"].pop("lr"), other["training"]["optimizer"].pop("lr")) == (0.1, 0.2)
     assert ours == other
 
 

@@ -174,7 +174,10 @@ def test_a_harmful_name_of_a_model_or_a_method(tmp_path: Path, name: str) -> Non
     marker = tmp_path / "marker"
     arguments = {"command": f"touch {marker}"}
     crafted(tmp_path, lambda manifest: manifest.update(model={"name": name, "kind": name, "arguments": arguments}))
-    with pytest.raises(StoreError, match=r"the network in .* is '.*', which this version of lifelong does not have; .*Known: convnet, mlp"):
+    with pytest.raises(
+        StoreError,
+        match=r"the network in .* is '.*', which this version of lifelong does not have; .*Known: convnet, gru, memory-network, mlp",
+    ):
         ll.Learner.open(tmp_path)
     put(tmp_path, learners()[0])
     crafted(tmp_path, lambda manifest: manifest.update(methods=[{"name": name, "kind": name, "arguments": arguments}]))

@@ -1,4 +1,6 @@
 import json
+import signal
+import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -117,3 +119,24 @@ def test_two_lectures_in_one_folder_are_refused(tmp_path: Path) -> None:
     refused: list[str] = []
     Course([COUNTING], tmp_path).run(workers=1, tell=again, count=lambda jobs: None)
     assert refused == ["started", "finished"]
+
+
+@pytest.mark.slow
+def test_ctrl_c_stops_the_command_and_the_same_command_goes_on(tmp_path: Path) -> None:
+    def interrupted(jobs: int) -> None:
+        """Presses Ctrl-C when one of so many jobs is done."""
+        command = [sys.executable, "-m", "lifelong", "lecture", "two-tasks", "--out", str(tmp_path / "out"), "--workers", "1"]
+        said = ""
+        with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+            assert process.stderr is not None
+            for line in process.stderr:
+                said += line
+                if line.startswith(f"[1/{jobs}]"):
+                    process.send_signal(signal.SIGINT)
+        assert process.returncode == 130, said
+        again = " ".join(["lifelong", *command[3:]])
+        assert f"Stopped; everything is saved in {tmp_path / 'out'}. The same command goes on from there: {again}" in said
+        assert "This section has not been run yet." in (tmp_path / "out" / "lecture.html").read_text()
+
+    interrupted(6)
+    interrupted(5)

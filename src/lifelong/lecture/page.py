@@ -72,6 +72,7 @@ def page(shown: Sequence[Part], *, full: bool) -> str:
     template = resources.files("lifelong.lecture").joinpath("page.html.jinja").read_text(encoding="utf-8")
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["drawn"] = Markup
+    environment.filters["unbroken"] = lambda words: words.replace(" %", "\u00a0%")  # the sign never alone on a new line
     return environment.from_string(template).render(
         parts=shown,
         languages=LANGUAGES,

@@ -37,6 +37,7 @@ def draws(full: bool) -> Json:
     import numpy as np
     import torch
 
+    from lifelong import recipe as recipes
     from lifelong.lecture.learners import learner_of
     from lifelong.methods import GenerativeReplay
     from lifelong.report.png import grid, png
@@ -45,7 +46,7 @@ def draws(full: bool) -> Json:
     changes = FULL if full else ()
     learner, stream = learner_of(RECIPE, changes, "generative-replay", seed=0)
     judge, _ = learner_of(RECIPE, changes, "finetune", seed=0)
-    (every,) = permuted_mnist(1, data="mnist" if full else "embedded", first="plain")
+    (every,) = permuted_mnist(1, data=recipes.load(RECIPE, changes).stream.arguments["data"], first="plain")
     judge.learn(every, evaluate=False, epochs=20, steps=None)
     digits = list(every.classes)
     tiles: list[Any] = []

@@ -36,11 +36,12 @@ def show(measured: Measured, language: Language) -> Shown:
     lwf = Words(
         f"Two digits are added at a time, and the question is always: which one is it of all so far? Learning without forgetting (LwF) "
         f"keeps no data: on the new digits' pictures the network shall go on giving the answers that it gave before. After {len(names)} "
-        f"tasks it reads {accuracy['lwf']}, plain training {accuracy['finetune']}. What is lost is the comparison of old with new: told "
-        f"which pair a digit is from, LwF reads {told['lwf']} and plain training {told['finetune']}.",
+        f"tasks it reads {accuracy['lwf']}, plain training {accuracy['finetune']}. What is left of each task for "
+        f"itself, without the comparison of old digits with new: told which pair a digit is from, LwF reads {told['lwf']} and plain "
+        f"training {told['finetune']}.",
         f"每次增加兩個數字，而問題永遠是：到目前為止的所有數字裡，這是哪一個？LwF（learning without forgetting）不留資料，"
         f"只要求網路看到新數字的圖時，舊答案和以前一樣。學完 {len(names)} 個任務，LwF 的正確率是 {accuracy['lwf']}，"
-        f"什麼都不做是 {accuracy['finetune']}。失去的是新舊之間的比較：如果先告訴它是哪一組的兩個數字，LwF 有 {told['lwf']}，"
+        f"什麼都不做是 {accuracy['finetune']}。如果不必比較新舊，先告訴它是哪一組的兩個數字，LwF 有 {told['lwf']}，"
         f"什麼都不做有 {told['finetune']}。",
     )
     icarl = Words(

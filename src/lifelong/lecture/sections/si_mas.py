@@ -180,7 +180,10 @@ def _pictures(measured: Measured, language: Language) -> list[Picture]:
         name = SOURCES[source].said(language)
         heading = Words(f"Importance of every weight: {name}", f"每個參數的重要性：{name}").said(language)
         numbers = without["alike"][source]
-        about = f"r = {numbers['correlation']:.3f}, ranks {numbers['ranks']:.3f}"
+        about = Words(
+            f"The correlation with those from the task's own data is {numbers['correlation']:.3f}, of the ranks {numbers['ranks']:.3f}.",
+            f"與任務自己的資料算出來的重要性，相關係數是 {numbers['correlation']:.3f}，排名的相關係數是 {numbers['ranks']:.3f}。",
+        ).said(language)
         across = Words(f"b from {name}", f"b：{name}").said(language)
         pictures.append(Picture(counted(heading, about, numbers["counts"], (low, high), axes=(across, up)), heading + hint.said(language)))
     return pictures
