@@ -9,6 +9,7 @@ from lifelong.lecture.page import Part, page, parts, write_page
 from lifelong.lecture.run import chosen
 from lifelong.lecture.section import LANGUAGES
 from lifelong.lecture.sections import SECTIONS
+from lifelong.recipe import load
 from small_sections import BROKEN, COUNTING
 
 ROOT = Path(__file__).parents[2]
@@ -103,6 +104,10 @@ def test_a_section_says_what_it_must(section: object) -> None:
     for path in section.code:
         assert (ROOT / path).exists()
     assert section.recipes or section.measures
+    for name, full in section.recipes.items():
+        short, whole = load(name), load(name, full)
+        assert short.methods.keys() == whole.methods.keys()
+        assert short.model_dump() != whole.model_dump()
 
 
 def test_names_are_used_once_and_a_shared_recipe_is_the_same_in_both() -> None:
