@@ -1,4 +1,4 @@
-# make demo: the main job on the embedded digits.  make test: everything.  make check: format, lint, types, fast tests.
+# make demo: the main job on the embedded digits.  make test: everything.  make check: format, lint, types (make lint), fast tests.
 # Each creates and fills .venv when that has not been done; PYTHON=python3.12 picks another interpreter for it.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -7,7 +7,7 @@ DATA := $(if $(LIFELONG_DATA),$(LIFELONG_DATA),$(abspath $(wildcard ../shared/da
 # One thread for each test process: two processes with several threads each get in each other's way.
 PYTEST := OMP_NUM_THREADS=1 $(if $(DATA),LIFELONG_DATA="$(DATA)") $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test check format clean
+.PHONY: demo test lint check format clean
 
 demo: .venv/.installed
 	$(BIN)/lifelong run demo
@@ -15,10 +15,12 @@ demo: .venv/.installed
 test: .venv/.installed
 	@$(PYTEST) -q
 
-check: .venv/.installed
+lint: .venv/.installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+check: lint
 	@$(PYTEST) -q -m "not slow"
 
 format: .venv/.installed

@@ -59,12 +59,12 @@ def show(measured: Measured, language: Language) -> Shown:
         [Bars(words.said(language), values) for words, values in groups],
     )
     first = runs[0]
-    tasks = [_name(task, language) for task in first["tasks"]]
+    tasks = [f"{number} {_name(task, language)}" for number, task in enumerate(first["tasks"], start=1)]
     transfer = matrix(
         Words("What remains of a task (column) after another (row)", "學完另一個任務（列）之後，某個任務（欄）還剩多少").said(language),
         first["transfer"],
         tasks,
-        tasks,
+        [str(number) for number in range(1, len(tasks) + 1)],
         framed=[(i, i) for i in range(len(tasks))],
     )
     pictures = [
@@ -78,7 +78,7 @@ def show(measured: Measured, language: Language) -> Shown:
             transfer,
             Words(
                 "Accuracy in percent; framed: the task alone. Look for what a noisy task leaves of the others.",
-                "正確率（%）；框起來的是只學那個任務。",
+                "正確率（%）；框起來的是只學那個任務。看有噪聲的任務學完後，其他任務還剩多少。",
             ).said(language),
         ),
     ]
@@ -105,7 +105,7 @@ def show(measured: Measured, language: Language) -> Shown:
 def _name(task: str, language: Language) -> str:
     if language == "en":
         return task
-    return NAMES[task].zh if task in NAMES else task.replace("rotated", "旋轉")
+    return NAMES[task].zh if task in NAMES else task.replace("rotated by", "旋轉")
 
 
 SECTION = Section(
