@@ -108,3 +108,11 @@ def test_keep_for_years() -> None:
     assert "next month: the process was killed in the middle of rotation 2" in text
     assert "a year later: rotation 1 (40°), rotation 2 (61°), rotation 3 (133°) learned" in text
     assert "the same weights as never having stopped: True\nthe same matrix: True\n" in text
+
+
+@pytest.mark.slow
+def test_ask_questions() -> None:
+    said = output("ask_questions")
+    assert number("alone: accuracy on the first kind #", said) < 0.3
+    assert number("with replay: accuracy on the first kind #", said) > 0.8
+    assert said.endswith("Where is Mary? office\n")
