@@ -20,11 +20,11 @@ def show(measured: Measured, language: Language) -> Shown:
     ends = {label: row(results, label, last) for label in NAMES}
     forgets, still, good = (tuple(map(percent, (ends[label][0], ends[label][-1]))) for label in ("finetune", "infinite", "good"))
     text = Words(
-        f"EWC adds λ Σ bᵢ (θᵢ − θᵢᵇ)² to the loss of the next task. With b = 0 nothing is guarded: the first task falls to {forgets[0]} "
+        f"EWC adds λ Σ bᵢ (θᵢ − θᵢᵇ)² to the loss of the next task. With b = 0 nothing is guarded: the first task ends at {forgets[0]} "
         f"(catastrophic forgetting). With b = ∞ no weight moves: the first task stays at {still[0]}, and the last one only reaches "
         f"{still[1]} (intransigence). With b from the Fisher information and a good strength, the first task ends at {good[0]} and the "
         f"last one at {good[1]}.",
-        f"EWC 在下一個任務的損失上加上 λ Σ bᵢ (θᵢ − θᵢᵇ)²。b = 0 時什麼都不保護，第一個任務掉到 {forgets[0]}（災難性遺忘）。"
+        f"EWC 在下一個任務的損失上加上 λ Σ bᵢ (θᵢ − θᵢᵇ)²。b = 0 時什麼都不保護，第一個任務最後是 {forgets[0]}（災難性遺忘）。"
         f"b = ∞ 時參數完全不動，第一個任務留在 {still[0]}，最後一個任務卻只有 {still[1]}（intransigence）。"
         f"b 用 Fisher information 估計、強度適中時，第一個任務最後有 {good[0]}，最後一個任務有 {good[1]}。",
     )

@@ -22,10 +22,10 @@ def show(measured: Measured, language: Language) -> Shown:
     drawn = bars(title, names, [Bars(way.said(language), values) for way, values in zip(ways, (first, then, together), strict=True)])
     text = Words(
         f"A network with three layers of fifty neurons learns to read noisy digits ({percent(first[0])}). It reads clean digits, too, "
-        f"without having seen one ({percent(first[1])}). Then it learns the clean ones, and its accuracy on the noisy ones falls to "
+        f"without having seen one ({percent(first[1])}). Then it learns the clean ones, and the noisy ones are then at "
         f"{percent(then[0])}. It is not too small: trained on both together, it reaches {percent(together[0])} and {percent(together[1])}.",
         f"一個三層、每層五十個神經元的網路先學會讀有噪聲的數字（{percent(first[0])}）。它沒看過乾淨的數字，卻也讀得懂（{percent(first[1])}）。"
-        f"接著讓它學乾淨的數字，有噪聲的數字的正確率就掉到 {percent(then[0])}。並不是網路太小：兩個任務一起學，"
+        f"接著讓它學乾淨的數字，有噪聲的數字的正確率變成 {percent(then[0])}。並不是網路太小：兩個任務一起學，"
         f"可以到 {percent(together[0])} 和 {percent(together[1])}。",
     )
     caption = Words(
