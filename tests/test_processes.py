@@ -82,6 +82,17 @@ def test_alone_nothing_is_divided_or_copied() -> None:
         assert processes.writes
 
 
+def test_processes_that_torchrun_did_not_start_are_told_how(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(ProcessError) as refused, joined():
+        pass
+    assert str(refused.value).startswith("the 2 processes of this run can't find each other: ")
+    assert "RANK" in str(refused.value)
+    assert str(refused.value).endswith("Start them by torchrun, as in torchrun --nproc-per-node 2 -m lifelong run demo")
+
+
 class Net(nn.Module):
     def __init__(self) -> None:
         super().__init__()

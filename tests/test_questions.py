@@ -56,6 +56,9 @@ def test_a_network_that_reads_learns_with_the_method(name: str, model: str) -> N
 def test_exemplars_and_the_nearest_mean_of_stories() -> None:
     learner = learned("memory", methods.ICaRL(capacity=20), scenario="class")
     assert set(learner.classes) >= {"yes", "no", "bathroom"}
+    assert 0 < learner.kept_bytes() < 20 * 51 * 12 * 8 + 10_000
+    x = next(iter(babi([1], source="simulated", examples=40, scenario="class"))).train.x
+    assert set(learner.predict(x)) <= set(learner.classes)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,6 @@ import torch
 
 import lifelong as ll
 from lifelong import parts
-from lifelong.methods import Joint
 from lifelong.recipe import load
 from lifelong.tasks import Stream
 
@@ -28,19 +27,7 @@ CLOSE = 0.05  # a task's accuracies are as good as each other within so much
 
 def learned(train: Stream, test: Stream, seed: int) -> dict[str, float]:
     """Accuracy on every task's real test questions after learning all of `train` together."""
-    recipe = load("babi-joint")
-    training = recipe.training_of("joint")
-    learner = ll.Learner(
-        parts.network_of(recipe, seed, "joint"),
-        [Joint(every=len(train))],
-        train.scenario,
-        optimizer=parts.optimizer_of(training),
-        scheduler=parts.scheduler_of(training),
-        epochs=training.epochs,
-        batch_size=training.batch_size,
-        clip_norm=training.clip_norm,
-        seed=seed,
-    )
+    learner = parts.learner_of(load("babi-joint"), "joint", seed, train)
     for task in train:
         learner.learn(task, evaluate=False)
     row = learner.evaluate(test).values[len(test)]

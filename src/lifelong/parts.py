@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from lifelong.errors import DataError, RecipeError, nearest
+from lifelong.learner import Learner
 from lifelong.method import Method
 from lifelong.methods import METHODS
 from lifelong.models import MODELS
@@ -68,6 +69,32 @@ def methods_of(recipe: Recipe, label: str) -> dict[str, Method]:
             raise RecipeError(f"{inside}: a method can't be combined with itself")
         made[other] = _made(inside, _named(inside, other, METHODS), arguments)
     return made
+
+
+def learner_of(recipe: Recipe, label: str, seed: int, stream: Stream) -> Learner:
+    """A learner that has learned nothing yet, as a run of a method begins.
+
+    Args:
+        label: the method's in the recipe.
+        seed: the run's.
+        stream: the run's, as `stream_of` gives it.
+    """
+    training = recipe.training_of(label)
+    return Learner(
+        network_of(recipe, seed, label),
+        list(methods_of(recipe, label).values()),
+        stream.scenario,
+        classes=list(dict.fromkeys(name for task in stream for name in task.classes)) if recipe.outputs == "all" else [],
+        optimizer=optimizer_of(training),
+        epochs=training.epochs,
+        steps=training.steps,
+        batch_size=training.batch_size,
+        seed=seed,
+        scheduler=scheduler_of(training),
+        clip_norm=training.clip_norm,
+        precision=training.precision,
+        reset_optimizer=training.reset_optimizer,
+    )
 
 
 def optimizer_of(training: Training, where: str = "training") -> Callable[..., torch.optim.Optimizer]:

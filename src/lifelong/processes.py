@@ -1,6 +1,7 @@
 """Several processes that train one learner: each takes its share of every batch, and does everything else like the others."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ GONE = (
     "another process of this run is gone. What it had saved is intact: the same command, again with all processes, goes on from the last "
     "checkpoint"
 )
+SOURCE = re.compile(r"^\[[^\]]*\] *")  # where in torch's source an error was raised
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ def _told() -> Iterator[None]:
     try:
         yield
     except RuntimeError as error:
-        raise ProcessError(GONE) from error
+        said = SOURCE.sub("", str(error).strip().split("\n")[0])
+        raise ProcessError(f"{GONE}. torch says: {said}") from error
 
 
 @contextmanager
@@ -130,8 +133,13 @@ def joined() -> Iterator[Processes]:
         yield Processes()
         return
     device = "nccl" if torch.cuda.is_available() and torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"]) else "gloo"
-    with _told():
+    try:
         distributed.init_process_group(device)
+    except (RuntimeError, ValueError) as error:
+        raise ProcessError(
+            f"the {count} processes of this run can't find each other: {error}. Start them by torchrun, as in "
+            "torchrun --nproc-per-node 2 -m lifelong run demo"
+        ) from error
     try:
         yield Processes(distributed.get_rank(), count)
     finally:

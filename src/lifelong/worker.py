@@ -28,7 +28,7 @@ from lifelong.recipe import Recipe
 from lifelong.report.png import grid, png
 from lifelong.results import write_json
 from lifelong.schedule import sampled_summary, scheduled
-from lifelong.tasks import Stream, Task
+from lifelong.tasks import Task
 
 KEPT_BYTES = 32_000_000  # a learner that keeps more is removed when its run is finished: joint training keeps all data, once a seed
 ALONE = Processes()
@@ -98,7 +98,7 @@ def work(request: Request, reports: TextIO, processes: Processes = ALONE) -> Non
     stream = parts.stream_of(recipe, request.seed, request.tasks)
     # A long stream's tasks are made when they are needed, and again the next time: all of them at once would not fit into memory.
     tasks: Sequence[Task] = list(stream) if len(stream) <= KEPT_TASKS else stream  # type: ignore[assignment]
-    learner = _learner(recipe, request, folder, stream)
+    learner = Learner.open(folder) if folder.exists() else parts.learner_of(recipe, request.method, request.seed, stream)
     learner.processes = processes
     processes.wait()  # all have read what there is before the first one writes
     checkpoint = folder if processes.writes else None
@@ -211,29 +211,6 @@ def _sampled(matrix: Matrix) -> dict[str, Any]:
 
 def _summary(matrix: Matrix) -> dict[str, Any]:
     return {name: numbers_to_json(value) for name, value in matrix.summary().items()}
-
-
-def _learner(recipe: Recipe, request: Request, folder: Path, stream: Stream) -> Learner:
-    if folder.exists():
-        return Learner.open(folder)
-    training = recipe.training_of(request.method)
-    methods = list(parts.methods_of(recipe, request.method).values())
-    optimizer, scheduler = parts.optimizer_of(training), parts.scheduler_of(training)
-    return Learner(
-        parts.network_of(recipe, request.seed, request.method),
-        methods,
-        stream.scenario,
-        classes=list(dict.fromkeys(name for task in stream for name in task.classes)) if recipe.outputs == "all" else [],
-        optimizer=optimizer,
-        epochs=training.epochs,
-        steps=training.steps,
-        batch_size=training.batch_size,
-        seed=request.seed,
-        scheduler=scheduler,
-        clip_norm=training.clip_norm,
-        precision=training.precision,
-        reset_optimizer=training.reset_optimizer,
-    )
 
 
 @contextmanager

@@ -28,9 +28,6 @@ class Course:
         sections: what to do.
         out: the folder, made when it is not there.
         full: full data and longer training.
-
-    Raises:
-        RecipeError: the folder holds a lecture of the other length.
     """
 
     def __init__(self, sections: Sequence[Section], out: Path, *, full: bool = False) -> None:

@@ -9,6 +9,7 @@ from lifelong.report.frame import Frame, round_floor
 from lifelong.report.heat import cell, empty_cells
 from lifelong.report.units import UNDEFINED
 
+WIDTH, HEIGHT = 460.0, 270.0  # of a picture of lines, without its legend
 WIDE = 1.8  # a Chinese character's width against a Latin one's
 
 
@@ -47,9 +48,6 @@ def lines(
     across: str,
     *,
     floor: float | None = None,
-    marks: Sequence[tuple[float, str]] = (),
-    size: tuple[float, float] = (460.0, 270.0),
-    counted: bool = True,
     ceiling: float = 1.0,
     number: Callable[[float], str] | None = None,
 ) -> str:
@@ -58,25 +56,16 @@ def lines(
     Args:
         across: what is counted.
         floor: the lower end of the axis up. None: the smallest value, rounded down.
-        marks: places on the axis across that get a vertical line and words, such as where a task begins.
-        size: width and height in pixels, without the legend.
-        counted: the axis across has whole numbers only.
         ceiling: the upper end of the axis up.
         number: how a number on the axis up is written, for what is no fraction. None: in percent.
     """
     values = [y for one in series for _, y in one.points if not math.isnan(y)]
     places = [x for one in series for x, _ in one.points]
     low = round_floor(values) if floor is None else floor
-    rows = _legend_rows([one.name for one in series], size[0])
     up = [(tick, number(tick)) for tick in svg.ticks(low, ceiling)] if number else []
     margin = max((width_of(words) + 8 for _, words in up), default=40.0)
-    frame = Frame(size[0], size[1], (min(places), max(places)), (low, ceiling), left=max(margin, 40.0))
-    left, right = frame.across
-    ticks = [(tick, f"{tick:g}") for tick in (svg.counting_ticks(round(right)) if counted else svg.ticks(left, right)) if tick >= left]
-    drawn = frame.axes(ticks, up or frame.percent(), across)
-    for place, words in marks:
-        drawn.append(svg.line(frame.x(place), frame.top, frame.x(place), frame.bottom, stroke=svg.QUIET, stroke_dasharray="2 4"))
-        drawn.append(svg.text(frame.x(place) + 4, frame.top + 10, words, fill=svg.QUIET, font_size=11))
+    frame = Frame(WIDTH, HEIGHT, (min(places), max(places)), (low, ceiling), left=max(margin, 40.0))
+    drawn = frame.axes(frame.counted(), up or frame.percent(), across)
     markers, said = [], []
     for position, (name, points, baseline) in enumerate(series):
         colour, shape = svg.COLOURS[position % len(svg.COLOURS)], svg.MARKERS[position % len(svg.MARKERS)]
@@ -85,9 +74,8 @@ def lines(
         marked = [path[i] for i in svg.thin(len(path), 8) if not math.isnan(path[i][1])]
         markers += [svg.marker(shape, x, y, 3.6, fill=colour, stroke="#ffffff", stroke_width=1) for x, y in marked]
         said.append(f"{name}: {', '.join(f'{points[i][0]:g} → {(number or percent)(points[i][1])}' for i in svg.thin(len(points), 12))}")
-    return svg.picture(
-        size[0], size[1] + 20 * len(rows), title, "; ".join(said), *drawn, *markers, *_legend(rows, size[1], [s.baseline for s in series])
-    )
+    named, height = legend([one.name for one in series], [one.baseline for one in series], HEIGHT, WIDTH)
+    return svg.picture(WIDTH, HEIGHT + height, title, "; ".join(said), *drawn, *markers, *named)
 
 
 def bars(title: str, names: Sequence[str], groups: Sequence[Bars], *, width: float = 460.0) -> str:
@@ -140,21 +128,33 @@ def matrix(
     rows: Sequence[str],
     columns: Sequence[str],
     *,
-    floor: float = 0.0,
     framed: Sequence[tuple[int, int]] = (),
-    signed: bool = False,
 ) -> str:
-    """Fractions as coloured cells with numbers in percent, darker is more, hatched is undefined.
+    """Fractions as coloured cells with numbers in percent, darker is more, hatched is undefined; `framed` are (row, column) of cells."""
+    size = 44.0, 28.0
+    drawn, said, (left, top) = grid(values, rows, columns, size=size, number=lambda value: f"{100 * value:.0f}", say=percent, framed=framed)
+    return svg.picture(left + size[0] * len(columns) + 4, top + size[1] * len(rows) + 4, title, "; ".join(said), *drawn)
+
+
+def grid(
+    values: Sequence[Sequence[float]],
+    rows: Sequence[str],
+    columns: Sequence[str],
+    *,
+    size: tuple[float, float],
+    number: Callable[[float], str],
+    say: Callable[[float], str],
+    framed: Sequence[tuple[int, int]] = (),
+) -> tuple[list[str], list[str], tuple[float, float]]:
+    """The cells of a matrix of fractions, with the names around them; what they say, a text a row; and where they begin.
 
     Args:
-        floor: the fraction that is lightest.
+        size: a cell's width and height.
+        number: what is written in a cell.
+        say: how the text alternative says it.
         framed: (row, column) of cells to frame.
-        signed: numbers may be negative: the scale's lightest is the smallest of them.
     """
-    width, height = 44.0, 28.0
-    left, top = max(width_of(row) for row in rows) + 14, 24.0
-    defined = [value for row in values for value in row if not math.isnan(value)]
-    low, high = (min(defined), max(defined)) if signed else (floor, 1.0)
+    (width, height), left, top = size, max(width_of(row) for row in rows) + 14, 24.0
     drawn, empty, said = [], [], []
     for i, (row, line) in enumerate(zip(rows, values, strict=True)):
         y = top + i * height
@@ -164,24 +164,13 @@ def matrix(
             if math.isnan(value):
                 empty.append(box)
             else:
-                share = (value - low) / (high - low) if high > low else 1.0
-                drawn.append(cell(box, svg.scale_colour(share), f"{100 * value:.0f}".replace("-", "−"), framed=(i, j) in framed))
-        said.append(f"{row}: {', '.join(percent(value) for value in line)}")
-    labels = [
-        svg.text(left + (j + 0.5) * width, top - 8, svg.shorten(name, width + 6, 11), anchor="middle", fill=svg.QUIET, font_size=11)
-        for j, name in enumerate(columns)
-    ]
-    return svg.picture(
-        left + width * len(columns) + 4, top + height * len(rows) + 4, title, "; ".join(said), *drawn, *empty_cells(empty), *labels
-    )
-
-
-def image(title: str, about: str, png: str, width: float, height: float) -> str:
-    """A bitmap (PNG in base64) in an SVG element, its pixels kept sharp."""
-    inside = svg.element(
-        "image", href=f"data:image/png;base64,{png}", x=0, y=0, width=width, height=height, style="image-rendering:pixelated"
-    )
-    return svg.picture(width, height, title, about, inside)
+                drawn.append(cell(box, svg.scale_colour(value), number(value), framed=(i, j) in framed))
+        said.append(f"{row}: {', '.join(map(say, line))}")
+    drawn += empty_cells(empty)
+    for j, name in enumerate(columns):
+        words = svg.shorten(name, width + 6, 11)
+        drawn.append(svg.text(left + (j + 0.5) * width, top - 8, words, anchor="middle", fill=svg.QUIET, font_size=11))
+    return drawn, said, (left, top)
 
 
 def legend(names: Sequence[str], baselines: Sequence[bool], top: float, width: float) -> tuple[list[str], float]:

@@ -25,20 +25,5 @@ def learner_of(name: str, changes: Sequence[str], label: str, seed: int) -> tupl
     (3, ['EWC'])
     """
     recipe = recipes.only(recipes.load(name, changes), [label])
-    training, stream = recipe.training_of(label), parts.stream_of(recipe, seed)
-    learner = Learner(
-        parts.network_of(recipe, seed, label),
-        list(parts.methods_of(recipe, label).values()),
-        stream.scenario,
-        classes=list(dict.fromkeys(each for task in stream for each in task.classes)) if recipe.outputs == "all" else [],
-        optimizer=parts.optimizer_of(training),
-        epochs=training.epochs,
-        steps=training.steps,
-        batch_size=training.batch_size,
-        seed=seed,
-        scheduler=parts.scheduler_of(training),
-        clip_norm=training.clip_norm,
-        precision=training.precision,
-        reset_optimizer=training.reset_optimizer,
-    )
-    return learner, stream
+    stream = parts.stream_of(recipe, seed)
+    return parts.learner_of(recipe, label, seed, stream), stream

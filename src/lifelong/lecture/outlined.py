@@ -1,12 +1,10 @@
 """A matrix in which groups of cells are outlined, for numbers that are read off them."""
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from lifelong.lecture.drawing import width_of
+from lifelong.lecture.drawing import grid, width_of
 from lifelong.report import svg, units
-from lifelong.report.heat import cell, empty_cells
 
 WIDTH, HEIGHT = 50.0, 32.0  # of a cell
 
@@ -29,23 +27,8 @@ class Group(NamedTuple):
 
 def outlined(title: str, values: Sequence[Sequence[float]], rows: Sequence[str], columns: Sequence[str], groups: Sequence[Group]) -> str:
     """Fractions in percent with one decimal, darker is more, hatched is undefined; the groups' outlines, and their legend under it."""
-    left, top = max(width_of(row) for row in rows) + 14, 24.0
+    drawn, said, (left, top) = grid(values, rows, columns, size=(WIDTH, HEIGHT), number=units.percent, say=units.percent)
     bottom = top + HEIGHT * len(rows) + 6
-    drawn, empty, said = [], [], []
-    for i, (row, line) in enumerate(zip(rows, values, strict=True)):
-        y = top + i * HEIGHT
-        drawn.append(svg.text(left - 8, y + HEIGHT / 2 + 4, row, anchor="end", fill=svg.QUIET))
-        for j, value in enumerate(line):
-            box = left + j * WIDTH, y, WIDTH, HEIGHT
-            if math.isnan(value):
-                empty.append(box)
-            else:
-                drawn.append(cell(box, svg.scale_colour(value), units.percent(value)))
-        said.append(f"{row}: {', '.join(units.percent(value) for value in line)}")
-    drawn += empty_cells(empty)
-    drawn += [
-        svg.text(left + (j + 0.5) * WIDTH, top - 8, name, anchor="middle", fill=svg.QUIET, font_size=11) for j, name in enumerate(columns)
-    ]
     for group in groups:
         for i, j, count in group.cells:
             drawn.append(_outline(left + j * WIDTH, top + i * HEIGHT, count * WIDTH, HEIGHT, group))

@@ -46,6 +46,6 @@ class GRU(nn.Module):
         word = text != 0
         last = word.sum(1).clamp_min(1) - 1  # of nothing at all it reads one "no word", whose vector is 0
         order = word.logical_not().argsort(dim=1, stable=True)[:, : int(last.max()) + 1]
-        # What comes after a text's last word is read in vain: packed sequences would leave it out, and take nearly three times as long.
+        # What comes after a text's last word is read in vain; packed sequences would leave it out, at the price of a batch for every word.
         states: Tensor = self.reader(self.meanings(text.gather(1, order).T))[0]
         return states[last, torch.arange(len(x), device=x.device)]

@@ -14,9 +14,8 @@ class MemoryNetwork(nn.Module):
     - u_1 = sum_j l_j * A_1[q_j]; m_i = sum_j l_j * A_h[x_ij] + T_h[age_i]; c_i = sum_j l_j * A_h+1[x_ij] + T_h+1[age_i]
     - p = softmax_i(u_h . m_i); u_h+1 = u_h + sum_i p_i c_i, for h = 1..hops; the features are u_hops+1.
 
-    Departs from the paper: l is twice the paper's, of mean 1, as in published implementations; with initial weights of deviation 0.1, half
-    of it learns less in the same time. The output layer is not tied to the last table, because the head is the learner's and has rows for
-    classes, not for words.
+    Departs from the paper: l is twice the paper's, of mean 1. The output layer is not tied to the last table, because the head is the
+    learner's and has rows for classes, not for words.
 
     Inputs are integers (N, 1 + statements, width), 0 is no word. x[:, 0] is the question, x[:, 1] the latest statement, x[:, 2] the one
     before, ...; the words of each stand at its beginning.
@@ -99,8 +98,8 @@ class MemoryNetwork(nn.Module):
         """Sentences (R, width) as sum_j l_j * A[x_j], (R, hops + 1, dimension).
 
         l_kj is a_j + (k/d) b_j with a_j = 2 - 2j/J and b_j = 4j/J - 2, so the sum over words is a product of matrices: for each sentence
-        the sums of a_j and b_j for each word, without gradient, times A and (k/d) A. For all readings at once, that is faster than
-        looking up and weighting every word's rows.
+        the sums of a_j and b_j for each word, without gradient, times A and (k/d) A: one product for all readings, in place of looking up
+        and weighting every word's rows for each.
         """
         word = sentences != 0
         share = torch.arange(1, sentences.shape[1] + 1).to(self.meanings) / word.sum(1, keepdim=True)
