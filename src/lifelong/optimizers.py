@@ -1,6 +1,7 @@
 """Optimizers and schedulers: made from factories, on one flat parameter where that is the same; described and restored for saving."""
 
 import functools
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
+from torch.optim.optimizer import _global_optimizer_post_hooks, _global_optimizer_pre_hooks
 
 from lifelong.errors import MethodError, StoreError, nearest
 from lifelong.method import Declared, Scales
@@ -41,6 +43,21 @@ def make_optimizer(factory: OptimizerFactory, theta: Theta) -> tuple[Optimizer, 
     flat = nn.Parameter(theta.value)
     flat.grad = theta.gradient
     return factory([flat]), True
+
+
+def step_of(optimizer: Optimizer) -> Callable[[], Any]:
+    """The optimizer's step, to be called without gradients being recorded.
+
+    Where nobody has hung anything on it, it is torch's own function without what torch wraps around it, a label for its profiler and
+    the search for hooks, which costs a small network as much as the step itself.
+    """
+    kind = type(optimizer)
+    known = kind.__module__.startswith("torch.optim.") and "step" not in vars(optimizer)  # a scheduler counts the calls there
+    own = optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks
+    shared = _global_optimizer_pre_hooks or _global_optimizer_post_hooks
+    if not known or own or shared or optimizer.defaults.get("differentiable"):
+        return optimizer.step
+    return functools.partial(inspect.unwrap(kind.step), optimizer)
 
 
 def export_optimizer(optimizer: Optimizer) -> tuple[dict[str, Tensor], dict[str, Any]]:

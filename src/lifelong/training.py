@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields, replace
 from itertools import repeat
-from math import ceil
+from math import ceil, isfinite
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import lr_scheduler
 
 from lifelong.errors import NonFiniteError, nearest
-from lifelong.optimizers import DEFAULT, OptimizerFactory, Scheduler, SchedulerFactory, describe_factory, make_optimizer
+from lifelong.optimizers import DEFAULT, OptimizerFactory, Scheduler, SchedulerFactory, describe_factory, make_optimizer, step_of
 from lifelong.processes import Sharing
 from lifelong.tasks import Batch, Examples
 
@@ -143,8 +143,9 @@ class Run:
 
 def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
     """The step, made of the moments that the learner's methods really override; it returns the loss, detached."""
-    network, theta, optimizer, scaler = learner.network, learner.theta, run.optimizer, run.scaler
-    parameters, precision = theta.parameters, run.training.precision
+    theta, optimizer, scaler = learner.theta, run.optimizer, run.scaler
+    features_of, logits_of = learner.network.features, learner.heads.reader()
+    parameters, precision, optimizer_step = theta.parameters, run.training.precision, step_of(optimizer)
     mixes, terms, afters = (_overridden(learner, moment) for moment in ("mix", "loss", "after_step"))
     edit_gradient = _gradient_editor(learner, run)
     gathers, gather = run.flat or edit_gradient is not None, theta.gather
@@ -155,8 +156,8 @@ def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
     cast_context = functools.partial(torch.autocast, learner.device.type, getattr(torch, precision))
 
     def forward(batch: Batch) -> Tensor:
-        features = network.features(batch.x)
-        output = network.heads(features, batch.head)
+        features = features_of(batch.x)
+        output = logits_of(features, batch.head)
         if batch.weight is None:
             loss = cross_entropy(output, batch.y)
         else:
@@ -187,7 +188,7 @@ def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
             if edit_gradient is not None:
                 edit_gradient(batch)
             if scaler is None:
-                optimizer.step()
+                optimizer_step()
             else:
                 scaler.step(optimizer)
                 scaler.update()
@@ -257,9 +258,12 @@ def fit(learner: "Learner", run: Run, title: str, pause: Callable[[Callable[[], 
 
 def _mean_loss(learner: "Learner", run: Run, losses: list[Tensor], title: str) -> float:
     values = torch.stack(losses)
+    mean = values.mean()
+    if isfinite(float(mean + learner.theta.value.sum())):  # then each of them is; cheaper than looking at each
+        return float(mean)
     finite = values.isfinite()
     if bool(finite.all() & learner.theta.value.isfinite().all()):
-        return float(values.mean())
+        return float(mean)
     # where all losses are finite, the last step made the weights infinite
     first = int((~finite).nonzero()[0]) if not finite.all() else len(losses) - 1
     what = f"the loss became {float(values[first])}" if not finite.all() else "the weights became infinite"

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -215,6 +215,18 @@ class Heads(nn.Module):
             part = nn.functional.pad(part, (0, columns - part.shape[1]), value=-torch.inf)
             logits = logits.index_copy(0, chosen, part.to(logits.dtype))
         return logits
+
+    def reader(self) -> Callable[[Tensor, int | Tensor], Tensor]:
+        """`forward` for many batches in a row, without the search for the layer; until a layer is added or replaced."""
+        layers = list(self.layers)
+
+        def read(features: Tensor, head: int | Tensor) -> Tensor:
+            layer = layers[0] if len(layers) == 1 else layers[head] if isinstance(head, int) else None
+            if layer is None or layer.in_features != features.shape[1]:
+                return self(features, head)  # type: ignore[no-any-return]
+            return layer(features)  # type: ignore[no-any-return]
+
+        return read
 
 
 class Network(nn.Module):
