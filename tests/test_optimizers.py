@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import lr_scheduler
+from torch.optim.optimizer import register_optimizer_step_post_hook, register_optimizer_step_pre_hook
 
 from lifelong.errors import MethodError, StoreError
 from lifelong.learner import Learner
@@ -20,6 +21,7 @@ from lifelong.optimizers import (
     make_optimizer,
     resolve_factory,
     restore_optimizer,
+    step_of,
 )
 from lifelong.theta import Layout, Theta
 from toys import FEATURES, blobs, same, sgd, weights
@@ -331,3 +333,63 @@ def test_only_names_of_the_module_are_described_as_such() -> None:
 
     assert "custom" in describe_factory(functools.partial(SGD, lr=0.1), torch.optim)
     assert "custom" in describe_factory(functools.partial(lr_scheduler.LambdaLR, lr_lambda=rate), lr_scheduler)
+
+
+# The step without what torch wraps around it
+
+
+@pytest.mark.parametrize("name", ["SGD", *STATEFUL])
+def test_a_step_is_torchs_own(name: str) -> None:
+    results = []
+    for bare in (False, True):
+        network = nn.Linear(3, 2)
+        nn.init.constant_(network.weight, 0.5)
+        nn.init.constant_(network.bias, 0.5)
+        optimizer = STATEFUL.get(name, sgd(0.1))(network.parameters())
+        step = step_of(optimizer) if bare else optimizer.step
+        for i in range(4):
+            for parameter in network.parameters():
+                parameter.grad = torch.linspace(-1, 1, parameter.numel()).view_as(parameter) * (i + 1)
+            with torch.no_grad():
+                step()
+        results.append(weights(network))
+        if bare:
+            assert "wrapper" not in step.func.__qualname__  # type: ignore[attr-defined]
+    assert same(*results)
+
+
+def _own_hook(optimizer: Optimizer, called: list[str]) -> Any:
+    return optimizer.register_step_post_hook(lambda *_: called.append("after"))
+
+
+def _own_hook_before(optimizer: Optimizer, called: list[str]) -> Any:
+    return optimizer.register_step_pre_hook(lambda *_: called.append("before"))
+
+
+def _hook_of_all(optimizer: Optimizer, called: list[str]) -> Any:
+    return register_optimizer_step_post_hook(lambda *_: called.append("after"))
+
+
+def _hook_of_all_before(optimizer: Optimizer, called: list[str]) -> Any:
+    return register_optimizer_step_pre_hook(lambda *_: called.append("before"))
+
+
+@pytest.mark.parametrize("hang", [_own_hook, _own_hook_before, _hook_of_all, _hook_of_all_before])
+def test_hooks_on_a_step_are_called(hang: Callable[[Optimizer, list[str]], Any]) -> None:
+    called: list[str] = []
+    optimizer = torch.optim.SGD(nn.Linear(3, 2).parameters(), lr=0.1)
+    handle = hang(optimizer, called)
+    step = step_of(optimizer)
+    step()
+    handle.remove()
+    assert len(called) == 1
+
+
+def test_a_subclass_and_an_optimizer_with_a_scheduler_keep_their_step() -> None:
+    own = OwnSGD(nn.Linear(3, 2).parameters(), lr=0.1)
+    assert step_of(own) == own.step
+    scheduled = torch.optim.SGD(nn.Linear(3, 2).parameters(), lr=0.1)
+    scheduler = lr_scheduler.StepLR(scheduled, 1)
+    with torch.no_grad():
+        step_of(scheduled)()
+    scheduler.step()  # would warn, had the step not been counted

@@ -111,6 +111,7 @@ def test_a_gradient_without_conflict_stays_bit_for_bit() -> None:
     assert torch.equal(project(g, r[None], margin=0.5), g)
     assert torch.equal(project_one(g, torch.zeros(50)), g)
     assert torch.equal(project(g, torch.zeros(3, 50), margin=0.5), g)
+    assert project(g, r[None], out=g) is g
 
 
 def test_the_result_can_be_written_to_the_gradient_itself() -> None:
@@ -118,6 +119,12 @@ def test_the_result_can_be_written_to_the_gradient_itself() -> None:
     r = r if torch.dot(g, r) < 0 else -r
     expected = project_one(g, r)
     assert project_one(g, r, out=g) is g
+    assert torch.equal(g, expected)
+    g, G = torch.randn(50), torch.randn(3, 50)
+    G[0] = -g
+    expected = project(g, G, margin=0.5)
+    assert not torch.equal(g, expected)
+    assert project(g, G, margin=0.5, out=g) is g
     assert torch.equal(g, expected)
 
 

@@ -583,11 +583,11 @@ def a_step(count: Callable[[Callable[[], object]], int], *methods: Method, optim
 
 
 BUDGETS: dict[str, tuple[Callable[[], list[Method]], Any, int, int]] = {
-    "fine-tuning": (list, sgd(0.1), 101, 58),
-    "fine-tuning, momentum": (list, sgd(0.1, momentum=0.9), 114, 56),
-    "l2": (lambda: [L2(strength=0.1)], sgd(0.1), 105, 59),
-    "ewc": (lambda: [EWC(strength=1.0, examples=10)], sgd(0.1), 105, 59),
-    "ewc, additive": (lambda: [EWC(strength=1.0, examples=10, step="additive")], sgd(0.1), 118, 61),
+    "fine-tuning": (list, sgd(0.1), 67, 57),
+    "fine-tuning, momentum": (list, sgd(0.1, momentum=0.9), 80, 55),
+    "l2": (lambda: [L2(strength=0.1)], sgd(0.1), 69, 58),
+    "ewc": (lambda: [EWC(strength=1.0, examples=10)], sgd(0.1), 69, 58),
+    "ewc, additive": (lambda: [EWC(strength=1.0, examples=10, step="additive")], sgd(0.1), 84, 60),
 }
 
 

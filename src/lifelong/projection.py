@@ -12,7 +12,7 @@ JITTER = 1e-13  # on a diagonal of ones: more than a Gram matrix's rounding, so 
 NOISE = 1e-14  # how far from 0, in units of the numbers that it is a difference of, a slope counts as 0
 
 
-def project(gradient: Tensor, memories: Tensor, margin: float = 0.0, ridge: float = RIDGE) -> Tensor:
+def project(gradient: Tensor, memories: Tensor, margin: float = 0.0, ridge: float = RIDGE, out: Tensor | None = None) -> Tensor:
     """g~ = G'v + g (GEM, below Eq. 11) where g conflicts with a memory, <g, g_k> < 0 for some k; g itself elsewhere.
 
     The rows of G are +g_k: with the minus of the paper's text a conflict would stay. The programme is solved in float64, the products
@@ -25,6 +25,7 @@ def project(gradient: Tensor, memories: Tensor, margin: float = 0.0, ridge: floa
             so much of every memory's gradient is added, which favours backward transfer.
         ridge: added to the diagonal of GG', relative to its mean, so that it means the same at every scale of the gradients. It bounds
             v where memories contradict each other; <g~, g_k> >= -ridge * mean * v_k is what then holds. 0: none.
+        out: a vector (P,) to write g~ to where there is a conflict, which may be g's own. None: a new one.
     """
     products = _float64(memories @ gradient)
     if not (products < 0).any():
@@ -34,7 +35,7 @@ def project(gradient: Tensor, memories: Tensor, margin: float = 0.0, ridge: floa
         return gradient
     gram += ridge * gram.diagonal().mean() * np.eye(len(gram))
     weights = torch.from_numpy(solve_dual(gram, products, margin)).to(memories)
-    return torch.addmv(gradient, memories.T, weights)
+    return torch.addmv(gradient, memories.T, weights, out=out)
 
 
 def project_one(gradient: Tensor, reference: Tensor, out: Tensor | None = None) -> Tensor:

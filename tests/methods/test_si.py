@@ -163,7 +163,8 @@ class Negating(torch.optim.SGD):
     [
         ({"optimizer": functools.partial(Negating, lr=0.1)}, []),
         ({"optimizer": lambda parameters: torch.optim.SGD(parameters, lr=0.1)}, []),
-        ({"optimizer": MOMENTUM}, []),
+        ({"optimizer": functools.partial(torch.optim.RMSprop, lr=0.01)}, []),
+        ({"optimizer": sgd(0.1, momentum=0.9, nesterov=True)}, []),
         ({"clip_norm": 0.1}, []),
         ({"precision": "float16"}, []),
         ({}, [EditGradient(lambda learner: learner.theta.gradient.neg_())]),
@@ -185,10 +186,20 @@ def test_the_gradient_is_copied_where_something_may_change_it(settings: dict[str
 
 @pytest.mark.parametrize("kind", [{}, {"foreach": True}, {"fused": True}])
 @pytest.mark.parametrize("settings", [{}, {"weight_decay": 0.1}, {"maximize": True}, {"weight_decay": 0.1, "maximize": True}])
-def test_plain_sgd_leaves_gradients_alone(kind: dict[str, Any], settings: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        torch.optim.SGD,
+        functools.partial(torch.optim.SGD, momentum=0.9),
+        torch.optim.Adam,
+        functools.partial(torch.optim.Adam, amsgrad=True),
+        torch.optim.AdamW,
+    ],
+)
+def test_these_optimizers_leave_gradients_alone(optimizer: Any, kind: dict[str, Any], settings: dict[str, Any]) -> None:
     """On which it relies where it does not copy them."""
     parameter = torch.nn.Parameter(torch.randn(40))
-    optimizer = torch.optim.SGD([parameter], lr=0.1, **kind, **settings)
+    optimizer = optimizer([parameter], lr=0.1, **kind, **settings)
     for _ in range(3):
         parameter.grad = gradient = torch.randn(40)
         kept, before = gradient.clone(), parameter.detach().clone()
@@ -302,7 +313,7 @@ class Stub:
         self.learning_rate = 0.05
         self.tasks, self.adopted = ["learned"], False
         self.methods: list[Method] = []
-        self.task_training = Training(optimizer=ADAM)
+        self.task_training = Training(optimizer=functools.partial(torch.optim.RMSprop, lr=0.003))
 
 
 def given(kind: Callable[..., QuadraticPenalty], step: Step, size: int = 12) -> QuadraticPenalty:

@@ -64,9 +64,7 @@ class GEM(Method):
         for memory, row in zip(batches, gradients.unbind(), strict=True):
             learner.gradient(memory, out=row)
         gradient = learner.theta.gradient
-        projected = project(gradient, gradients, self.margin, self.ridge)
-        if projected is not gradient:  # there was a conflict
-            gradient.copy_(projected)
+        project(gradient, gradients, self.margin, self.ridge, out=gradient)
 
     def end_task(self, learner: "Learner", task: Task) -> None:
         self._constraints = None

@@ -32,7 +32,8 @@ class SI(QuadraticPenalty):
             away. False: keep the sign, which needs step="additive".
         step: "implicit" or "additive", see `QuadraticPenalty`. Published strengths are for "additive".
     Keeps: 4 numbers a parameter, whatever the number of tasks. Cost per task: none.
-    Cost per step: four passes over theta with plain SGD, otherwise, or where something else edits the gradient or theta, six.
+    Cost per step: four passes over theta with SGD or Adam; with Nesterov's momentum or another optimizer, or where something else edits the
+    gradient or theta, six.
     """
 
     factor: ClassVar[float] = 1.0
@@ -77,11 +78,11 @@ class SI(QuadraticPenalty):
     def _undisturbed(self, learner: "Learner") -> bool:
         """Whether, after the optimizer's step, the gradients are still as the backward pass left them, and theta the same before the next.
 
-        Plain SGD leaves them alone; other optimizers need not, and in float16 those of a skipped step are not finite.
+        These optimizers leave them alone; others need not, and in float16 those of a skipped step are not finite.
         """
         training, moments = learner.task_training, ("begin_round", "edit_gradient", "after_step")
         optimizer = describe_factory(training.optimizer, torch.optim)
-        plain = optimizer.get("name") == "SGD" and not optimizer["arguments"].get("momentum")
+        plain = optimizer.get("name") in ("SGD", "Adam", "AdamW") and not optimizer["arguments"].get("nesterov")
         edited = self.step == "additive" or training.clip_norm is not None or training.precision == "float16"
         others = [method for method in learner.methods if method is not self]
         return plain and not edited and not any(method.overrides(moment) for method in others for moment in moments)
