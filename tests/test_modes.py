@@ -27,11 +27,11 @@ def test_every_module_is_back_in_its_own_mode() -> None:
 def test_buffers_are_back_as_they_were() -> None:
     net = network()
     before = weights(net)
-    with buffers_kept(net):
+    with buffers_kept(list(net.buffers())):
         net(torch.rand(4, 1, 4, 4))
         assert not same(weights(net), before)
     assert same(weights(net), before)
-    with pytest.raises(RuntimeError), buffers_kept(net):
+    with pytest.raises(RuntimeError), buffers_kept(list(net.buffers())):
         net(torch.rand(4, 1, 4, 4))
         raise RuntimeError
     assert same(weights(net), before)

@@ -20,7 +20,7 @@ from lifelong.growth import Operation
 from lifelong.matrix import Matrix, empty_matrix
 from lifelong.method import Method, check_methods
 from lifelong.models.adopted import Adopted
-from lifelong.models.heads import Heads, Network, seed_of
+from lifelong.models.heads import Forward, Heads, Network, seed_of
 from lifelong.modes import RandomState, buffers_kept, evaluation_mode
 from lifelong.optimizers import DEFAULT, OptimizerFactory, OptimizerState, SchedulerFactory
 from lifelong.processes import Processes
@@ -195,8 +195,9 @@ class Learner:
             out: a vector (P,) to write it to. None: a new one.
         """
         own, share = self.processes.share(batch)
-        with torch.enable_grad(), buffers_kept(self.network):
-            loss = cross_entropy(self.network(own.x.to(self.device), own.head), own.y.to(self.device))
+        forward = Forward(self.network) if self._run is None else self._run.forward
+        with torch.enable_grad(), buffers_kept(forward.buffers):
+            loss = cross_entropy(forward.logits(forward.features(own.x.to(self.device)), own.head), own.y.to(self.device))
             gradients = torch.autograd.grad(loss, self.theta.parameters, allow_unused=True)
         gradient = self.theta.flatten(gradients, out)
         return gradient if self.processes.alone else self.processes.sum(gradient.mul_(share))

@@ -1,6 +1,6 @@
 """Modes of a network, and random state, that are put back afterwards."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -20,13 +20,13 @@ def evaluation_mode(network: nn.Module) -> Iterator[None]:
 
 
 @contextmanager
-def buffers_kept(network: nn.Module) -> Iterator[None]:
+def buffers_kept(buffers: Sequence[Tensor]) -> Iterator[None]:
     """Batch-norm statistics and other buffers are, afterwards, as they were."""
-    kept = [(buffer, buffer.clone()) for buffer in network.buffers()]
+    values = [buffer.clone() for buffer in buffers]
     try:
         yield
     finally:
-        for buffer, value in kept:
+        for buffer, value in zip(buffers, values, strict=True):
             buffer.copy_(value)
 
 

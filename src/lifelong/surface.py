@@ -155,7 +155,7 @@ def losses(learner: "Learner", task: Task, points: Tensor, *, examples: int | No
     ]  # transformed once, for all points
     before = theta.value.clone()
     found: list[Tensor] = []
-    with evaluation_mode(network), buffers_kept(network), torch.no_grad():
+    with evaluation_mode(network), buffers_kept(list(network.buffers())), torch.no_grad():
         try:
             for point in points:
                 theta.value.copy_(point)

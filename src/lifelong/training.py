@@ -13,6 +13,7 @@ from torch.nn.functional import cross_entropy
 from torch.optim import lr_scheduler
 
 from lifelong.errors import NonFiniteError, nearest
+from lifelong.models.heads import Forward
 from lifelong.optimizers import DEFAULT, OptimizerFactory, Scheduler, SchedulerFactory, describe_factory, make_optimizer, step_of
 from lifelong.processes import Sharing
 from lifelong.tasks import Batch, Examples
@@ -102,6 +103,7 @@ class Run:
 
     def __init__(self, learner: "Learner", training: Training, examples: Examples, times: int = 1) -> None:
         self.training, self.examples = training, examples
+        self.forward = Forward(learner.network)
         self.position = Position()
         self.epoch_steps = ceil(len(examples) / training.batch_size)
         self.total = training.epochs * self.epoch_steps if training.steps is None or not len(examples) else training.steps * times
@@ -144,7 +146,7 @@ class Run:
 def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
     """The step, made of the moments that the learner's methods really override; it returns the loss, detached."""
     theta, optimizer, scaler = learner.theta, run.optimizer, run.scaler
-    features_of, logits_of = learner.network.features, learner.heads.reader()
+    features_of, logits_of = run.forward.features, run.forward.logits
     parameters, precision, optimizer_step = theta.parameters, run.training.precision, step_of(optimizer)
     mixes, terms, afters = (_overridden(learner, moment) for moment in ("mix", "loss", "after_step"))
     edit_gradient = _gradient_editor(learner, run)

@@ -241,3 +241,16 @@ class Network(nn.Module):
     def forward(self, x: Tensor, head: int | Tensor = 0) -> Tensor:
         logits: Tensor = self.heads(self.features(x), head)
         return logits
+
+
+class Forward:
+    """A network's forward pass for many batches in a row, with what it looks up found once; until a module or buffer is replaced.
+
+    Attributes:
+        features, logits: from inputs to features, and from features and a head to logits.
+        buffers: the network's, which a pass in training mode may change.
+    """
+
+    def __init__(self, network: Network) -> None:
+        self.features, self.logits = network.features, network.heads.reader()
+        self.buffers = list(network.buffers())
