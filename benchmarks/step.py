@@ -1,104 +1,86 @@
-"""What a training step costs, as a ratio to a hand-written eager loop in the same process.
+"""What a training step costs, as a ratio to loops written by hand in the same process.
 
-    python benchmarks/step.py [--repeats 60] [--out results.json]
+    python benchmarks/step.py [--only gem,si] [--fresh]
 
-One thread; the loops are interleaved and their median times per step compared, so that a machine that drifts does so for all of them.
-The learner's loops are the real ones (`training.fit`) on a second task, so that penalties and memories are in use.
+Two kinds of rows. Fine-tuning and the penalties are compared with the eager loop that everybody writes, with the same optimizer; the other
+methods with the bare passes that their algorithm needs, see `passes.py`, with plain SGD. One thread, loops interleaved, medians of the
+process's own CPU time, which other processes disturb less than the clock; the learner's loops are the real ones (`training.fit`) on a task
+after the first, so that penalties and memories are in use. What was measured is not measured again.
 """
 
 import argparse
 import functools
-import statistics
-import time
-from collections.abc import Callable, Iterator
-from itertools import pairwise
+from collections.abc import Callable
 
 import torch
-from common import Row, digits, main
-from torch import nn
+from passes import CASES, SGD, SIZES, Case, Loop, Optimizer, Size, bare_loop, by_hand, learner_loop, medians, plain_loop, si_by_hand
+from stored import Stored
 
 import lifelong as ll
-from lifelong import learning
-from lifelong.training import fit
 
-SIZES = {"784-100-100-10, batch 10": ([100, 100], 10, 200), "784-256-256-10, batch 128": ([256, 256], 128, 25)}
-OPTIMIZERS = {
-    "sgd": functools.partial(torch.optim.SGD, lr=0.01),
+REPEATS = 15
+OPTIMIZERS: dict[str, Optimizer] = {
     "momentum": functools.partial(torch.optim.SGD, lr=0.001, momentum=0.9),
+    "sgd": SGD,
     "adam": functools.partial(torch.optim.Adam, lr=1e-4),
 }
-METHODS: dict[str, list[ll.Method]] = {
-    "finetune": [],
-    "l2": [ll.methods.L2()],
-    "ewc": [ll.methods.EWC(examples=200)],
-    "ewc additive": [ll.methods.EWC(examples=200, strength=1.0, step="additive")],
-    "online-ewc": [ll.methods.OnlineEWC(examples=200)],
+PENALTIES: dict[str, Callable[[], list[ll.Method]]] = {
+    "finetune": list,
+    "l2": lambda: [ll.methods.L2()],
+    "ewc": lambda: [ll.methods.EWC(examples=100)],
+    "online-ewc": lambda: [ll.methods.OnlineEWC(examples=100)],
+    "si": lambda: [ll.methods.SI()],
+    "mas": lambda: [ll.methods.MAS(examples=100)],
 }
 
 
-def bare_loop(hidden: list[int], optimizer: Callable[..., torch.optim.Optimizer], batch: int, steps: int) -> Callable[[], None]:
-    """The loop that everybody writes: data in memory, shuffled once an epoch, sliced."""
-    sizes = [784, *hidden, 10]
-    layers: list[nn.Module] = []
-    for a, b in pairwise(sizes):
-        layers += [nn.Linear(a, b), nn.ReLU()]
-    network = nn.Sequential(*layers[:-1])
-    optimizing = optimizer(network.parameters())
-    x, y = digits(steps * batch)
-    x = x.flatten(1)
-
-    def epoch() -> None:
-        order = torch.randperm(len(x))
-        xs, ys = x[order], y[order]
-        for start in range(0, len(xs), batch):
-            optimizing.zero_grad()
-            loss = nn.functional.cross_entropy(network(xs[start : start + batch]), ys[start : start + batch])
-            loss.backward()
-            optimizing.step()
-
-    return epoch
+def ratios(loops: dict[str, Loop], size: Size) -> dict[str, float]:
+    """The first loop's seconds a step, and of each other one the ratio to it."""
+    found = medians(loops, size.steps, REPEATS)
+    first = next(iter(loops))
+    return {"bare_seconds": found[first], **{name: found[name] / found[first] for name in loops if name != first}}
 
 
-def learner_loop(
-    methods: list[ll.Method], hidden: list[int], optimizer: Callable[..., torch.optim.Optimizer], batch: int, steps: int
-) -> Callable[[], None]:
-    """The same work by a learner that has learned a task already."""
-    x, y = digits(steps * batch)
-    x = x.flatten(1)
-    learner = ll.Learner(ll.models.MLP(784, hidden), methods, "domain", optimizer=optimizer, batch_size=batch)
-    learner.learn(ll.Task("first", train=(x, y)))
-    second = ll.Task("second", train=(x, y))
-    learning.begin(learner, second, learner.training, evaluate=False)
-
-    def epoch() -> None:
-        learner._run = run = learning.make_run(learner, second, learner.training)
-        fit(learner, run, "benchmark", pause=lambda look: None, show=lambda step, loss: None)
-
-    return epoch
+def penalties(size: Size, optimizer: Optimizer) -> dict[str, float]:
+    """Fine-tuning and the methods whose step is fine-tuning's and a pull."""
+    loops = {"bare": plain_loop(size, optimizer), **{name: learner_loop(Case(make), size, optimizer) for name, make in PENALTIES.items()}}
+    if optimizer is SGD:
+        loops["si by hand"] = si_by_hand(size, optimizer)
+    return ratios(loops, size)
 
 
-def medians_of(loops: dict[str, Callable[[], None]], steps: int, repeats: int) -> dict[str, float]:
-    """Median seconds a step of each loop."""
-    times: dict[str, list[float]] = {name: [] for name in loops}
-    for _ in range(repeats + 1):
-        for name, loop in loops.items():
-            started = time.perf_counter()
-            loop()
-            times[name].append((time.perf_counter() - started) / steps)
-    return {name: statistics.median(each[1:]) for name, each in times.items()}  # the first round warms up
+def own_passes(name: str, case: Case, size: Size) -> dict[str, float]:
+    """A method against its own passes."""
+    size = Size(size.hidden, size.batch, max(size.steps // max(3 * case.memories, 1), 2))  # a pass on a memory takes so much longer
+    hand = by_hand(name, case, size)
+    return ratios(
+        {"bare": bare_loop(case, size), name: learner_loop(case, size), **({} if hand is None else {f"{name}, by hand": hand})}, size
+    )
 
 
-def measure(arguments: argparse.Namespace) -> Iterator[Row]:
-    for size, (hidden, batch, steps) in SIZES.items():
-        for name, optimizer in OPTIMIZERS.items():
-            loops = {"bare": bare_loop(hidden, optimizer, batch, steps)}
-            loops |= {method: learner_loop(list(methods), hidden, optimizer, batch, steps) for method, methods in METHODS.items()}
-            medians = medians_of(loops, steps, arguments.repeats)
-            bare = medians["bare"]
-            ratios = "  ".join(f"{method} {medians[method] / bare:.2f}" for method in METHODS)
-            numbers = {"bare_seconds": bare, **{method: medians[method] / bare for method in METHODS}}
-            yield f"{size}, {name}", numbers, f"bare {1e6 * bare:.0f} µs; {ratios}"
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", default="", help="rows whose names begin with one of these, as in gem,momentum")
+    parser.add_argument("--fresh", action="store_true")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    measures: dict[str, Callable[[], dict[str, float]]] = {}
+    for title, size in SIZES.items():
+        measures |= {f"{name}; {title}": functools.partial(penalties, size, optimizer) for name, optimizer in OPTIMIZERS.items()}
+        measures |= {
+            f"{name}; {title}": functools.partial(own_passes, name, case, size)
+            for name, case in CASES.items()
+            if size.hidden or case.memories < 4  # the convolutional network's passes take all the time there
+        }
+    stored = Stored("step", {"repeats": REPEATS, "version": ll.__version__}, fresh=arguments.fresh)
+    for name, measure in measures.items():
+        if name.startswith(tuple(arguments.only.split(","))):
+            if name not in stored.entries:
+                stored.keep(name, measure())
+            entry = stored.entries[name]
+            shares = "  ".join(f"{key} {value:.2f}" for key, value in entry.items() if key != "bare_seconds")
+            print(f"{name}: bare {1e6 * entry['bare_seconds']:.0f} µs; {shares}", flush=True)
 
 
 if __name__ == "__main__":
-    main(__doc__, 60, measure)
+    main()
