@@ -1,13 +1,15 @@
 # make demo: the main job on the embedded digits.  make test: everything.  make check: format, lint, types (make lint), fast tests.
+# make bench: all benchmarks, and docs/speed.md from what they measured. Stopped and called again, it goes on where it was.
 # Each creates and fills .venv when that has not been done; PYTHON=python3.12 picks another interpreter for it.
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 DATA := $(if $(LIFELONG_DATA),$(LIFELONG_DATA),$(abspath $(wildcard ../shared/data)))
 # One thread for each test process: two processes with several threads each get in each other's way.
+BENCH := $(if $(DATA),LIFELONG_DATA="$(DATA)") $(BIN)/python
 PYTEST := OMP_NUM_THREADS=1 $(if $(DATA),LIFELONG_DATA="$(DATA)") $(BIN)/python -m pytest -n 2
 
-.PHONY: demo test lint check format clean
+.PHONY: demo test lint check bench format clean
 
 demo: .venv/.installed
 	$(BIN)/lifelong run demo
@@ -22,6 +24,14 @@ lint: .venv/.installed
 
 check: lint
 	@$(PYTEST) -q -m "not slow"
+
+bench: .venv/.installed
+	$(BENCH) benchmarks/step.py
+	$(BENCH) benchmarks/ways.py
+	$(BENCH) benchmarks/stream.py
+	$(BENCH) benchmarks/thousand.py
+	$(BENCH) benchmarks/peers.py
+	$(BENCH) benchmarks/speed.py
 
 format: .venv/.installed
 	$(BIN)/ruff format .

@@ -66,7 +66,7 @@ def gem_and_its_passes() -> dict[str, float]:
         learner.learn(task, evaluate=False)
         training += time.perf_counter() - started
         started = time.perf_counter()
-        learner.evaluate([tasks[i] for i in scheduled(chosen.evaluate, chosen.evaluate_most, number, len(tasks))])
+        learner.evaluate(tasks[i] for i in scheduled(chosen.evaluate, chosen.evaluate_most, number, len(tasks)))
         evaluating += time.perf_counter() - started
         x, y = task.train.take(torch.arange(len(task.train))).flatten(1), task.train.y
         started = time.perf_counter()

@@ -111,7 +111,7 @@ def test_nan_that_only_reading_can_find_is_found_by_the_loss() -> None:
         ({"workers": -1}, "workers is -1; expected an integer >= 0"),
         ({"clip_norm": 0.0}, "clip_norm is 0.0; expected a number > 0, or None for no clipping"),
         ({"clip_norm": float("nan")}, "clip_norm is nan; expected a number > 0"),
-        ({"precision": "float64"}, "precision is 'float64'; expected 'float32', 'bfloat16' or 'float16'"),
+        ({"precision": "float64"}, "precision is 'float64'; expected 'float32', 'bfloat16', 'bf16' or 'float16'"),
         ({"optimizer": "adam"}, r"optimizer is 'adam'; expected something to call, as functools.partial\(torch.optim.SGD, lr=0.1\)"),
         ({"scheduler": 0.5}, r"scheduler is 0.5; expected something to call, as functools.partial\(torch.optim.lr_scheduler"),
     ],

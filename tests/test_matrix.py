@@ -343,3 +343,22 @@ def test_bad_input(make: Callable[[], object], text: str) -> None:
     with pytest.raises(MatrixError) as error:
         make()
     assert text in str(error.value)
+
+
+def test_values_that_nobody_can_change_are_not_copied() -> None:
+    own = np.array([[np.nan], [0.5]])
+    assert Matrix(("a",), own).values is not own
+    own.flags.writeable = False
+    assert Matrix(("a",), own).values is own
+    wide = np.array([[np.nan, 0.1], [0.5, 0.2]])
+    view = wide[:, :1]
+    view.flags.writeable = False
+    taken = Matrix(("a",), view)
+    wide[1, 0] = 0.9
+    assert taken.values[1, 0] == 0.5
+
+
+def test_a_row_without_new_columns_copies_nothing_twice() -> None:
+    r = mx.empty_matrix(["a", "b"])
+    assert with_tasks(r, ["a"]) is r
+    assert with_tasks(r, ["b"]) is not r

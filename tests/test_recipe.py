@@ -139,7 +139,7 @@ def test_a_file_that_is_no_toml(tmp_path: Path) -> None:
         ("methods.ewc.training.stepz=3", "methods.ewc.training.stepz: unknown key; did you mean 'steps'?"),
         ("training.epochs=0", "training.epochs: input should be greater than or equal to 1, got 0"),
         ("training.clip_norm=-1", "training.clip_norm: input should be greater than 0, got -1"),
-        ("training.precision=float64", "training.precision: input should be 'float32', 'bfloat16' or 'float16', got 'float64'"),
+        ("training.precision=float64", "training.precision: input should be 'float32', 'bfloat16', 'bf16' or 'float16', got 'float64'"),
         ("seeds=0", "seeds: input should be greater than or equal to 1, got 0, or input should be a valid list, got 0"),
         ("stream=3", "stream: input should be a valid dictionary or instance of Call, got 3"),
         ("name=a/b", "name: string should match pattern"),

@@ -320,7 +320,8 @@ def test_clipping_comes_after_the_methods_edits() -> None:
     assert float((learner.theta.value - before[0]).norm()) == pytest.approx(0.5, rel=1e-3)
 
 
-def test_bfloat16_is_autocast() -> None:
+@pytest.mark.parametrize("precision", ["bfloat16", "bf16"])
+def test_bfloat16_is_autocast(precision: Any) -> None:
     def step(network: nn.Module, optimizer: torch.optim.Optimizer, x: Tensor, y: Tensor) -> None:
         with torch.autocast("cpu", torch.bfloat16):
             loss = cross_entropy(network(x), y)
@@ -328,7 +329,8 @@ def test_bfloat16_is_autocast() -> None:
         optimizer.step()
 
     task = blobs()
-    learner = Learner(MLP(FEATURES, [4]), batch_size=16, precision="bfloat16")
+    learner = Learner(MLP(FEATURES, [4]), batch_size=16, precision=precision)
+    assert learner.training.precision == "bfloat16"
     expected = by_hand(learner, task, step)
     learner.learn(task)
     assert same(weights(learner.network), expected)
@@ -501,7 +503,7 @@ def test_a_checkpoint_holds_no_state_that_diverged(tmp_path: Path) -> None:
         ({"workers": -1}, "workers is -1; expected an integer >= 0"),
         ({"clip_norm": 0}, "clip_norm is 0; expected a number > 0, or None for no clipping"),
         ({"clip_norm": float("nan")}, "clip_norm is nan; expected a number > 0, or None for no clipping"),
-        ({"precision": "half"}, "precision is 'half'; expected 'float32', 'bfloat16' or 'float16'"),
+        ({"precision": "half"}, "precision is 'half'; expected 'float32', 'bfloat16', 'bf16' or 'float16'"),
         ({"optimizer": "sgd"}, "optimizer is 'sgd'; expected something to call, as functools.partial(torch.optim.SGD, lr=0.1)"),
         ({"optimizer": None}, "optimizer is None; expected something to call, as functools.partial(torch.optim.SGD, lr=0.1)"),
         (

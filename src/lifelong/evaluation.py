@@ -2,7 +2,7 @@
 
 import copy
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -98,8 +98,10 @@ def _with_untrained_head(learner: "Learner", task: Task) -> "Network":
     return network.to(learner.device)
 
 
-def tested(learner: "Learner", tasks: Stream | Iterable[Task]) -> list[Task]:
+def tested(learner: "Learner", tasks: Stream | Iterable[Task]) -> Iterator[Task]:
     """The tasks to evaluate, each with a test set; of an endless stream the tasks learned so far and the next one.
+
+    Each is asked for when it is needed: all tasks of a long stream at once would take much memory.
 
     Raises:
         TaskError: one task in place of several, or one without a test set.
@@ -108,14 +110,16 @@ def tested(learner: "Learner", tasks: Stream | Iterable[Task]) -> list[Task]:
         raise TaskError("evaluate was given one Task; expected several or a stream, as in learner.evaluate([task])")
     if isinstance(tasks, Stream) and tasks.endless:
         tasks = tasks[: len(learner.tasks) + 1]  # type: ignore[assignment]
-    listed = list(tasks)
-    untested = [task.name for task in listed if task.test is None]
-    if untested:
-        raise TaskError(f"task {untested[0]!r} has no test set to evaluate on; give it one: Task(..., test=(x, y))")
-    return listed
+    return map(_with_test_set, tasks)
 
 
-def record(learner: "Learner", row: int, tasks: Sequence[Task], network: "Network | None" = None) -> None:
+def _with_test_set(task: Task) -> Task:
+    if task.test is None:
+        raise TaskError(f"task {task.name!r} has no test set to evaluate on; give it one: Task(..., test=(x, y))")
+    return task
+
+
+def record(learner: "Learner", row: int, tasks: Iterable[Task], network: "Network | None" = None) -> None:
     """Measures tasks for a row of the matrices; `network` as in `measure`."""
     with learner._timed("evaluate_seconds"):
         entries = {task.name: measure(learner, task, network) for task in tasks}

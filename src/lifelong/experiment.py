@@ -20,7 +20,7 @@ from typing import BinaryIO
 
 import torch
 
-from lifelong import parts
+from lifelong import parts, threads
 from lifelong.errors import NonFiniteError, RecipeError
 from lifelong.processes import Processes
 from lifelong.recipe import Recipe
@@ -74,6 +74,7 @@ class Experiment:
                 f"outputs: 'all' is for streams of the scenario 'class', and {self.stream.name!r} has {self.stream.scenario!r}; "
                 "leave it out"
             )
+        self.recipe = threads.fixed(recipe, self.stream, runs_in(out))
         self.task_names = self._task_names()
         self.runs = [
             Run(label, seed, self._config(label), out / "runs" / f"{label}-{seed}.json") for label in recipe.methods for seed in self.seeds
@@ -222,8 +223,8 @@ class Experiment:
             "result": str(run.file),
             "config": run.config,
         }
-        threads = self.recipe.training_of(run.label).threads
-        return Job(run.name, request, run.file.with_suffix(".log"), threads, title=f"{run.label}, seed {run.seed}")
+        count = int(self.recipe.training_of(run.label).threads)
+        return Job(run.name, request, run.file.with_suffix(".log"), count, title=f"{run.label}, seed {run.seed}")
 
     def _check_folder(self) -> None:
         """Refuses a folder whose runs had other settings: numbers in one table must be comparable."""

@@ -386,10 +386,12 @@ class Learner:
         The measurements are the matrix's row n after n learned tasks. For classes that the learner has no outputs for it is NaN. Of an
         endless stream, the tasks learned so far and the next one are measured.
         """
-        tested = evaluation.tested(self, tasks)
+        tested: Iterable[Task] = evaluation.tested(self, tasks)
         with self._random:
-            for task in tested if self._network is None else []:
-                shape.probe(self, task)
+            if self._network is None:
+                tested = list(tested)
+                for task in tested:
+                    shape.probe(self, task)
             evaluation.record(self, len(self.tasks), tested)
         return self.matrix
 

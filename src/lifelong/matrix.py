@@ -33,15 +33,18 @@ class Matrix:
 
     Args:
         tasks: the tasks' names; the learned ones first, in the order of learning.
-        values: float64, shape (learned + 1, T). Row 0 is the untrained network, NaN undefined or not measured. Copied and made read-only.
+        values: float64, shape (learned + 1, T). Row 0 is the untrained network, NaN undefined or not measured. Copied and made read-only,
+            unless it is read-only and no view: a thousand tasks' matrix takes 8 MB.
     """
 
     tasks: tuple[str, ...]
     values: Values
 
     def __post_init__(self) -> None:
-        values = as_values(self.values).copy()
-        values.flags.writeable = False
+        values = as_values(self.values)
+        if values.flags.writeable or values.base is not None:
+            values = values.copy()
+            values.flags.writeable = False
         object.__setattr__(self, "tasks", tuple(self.tasks))
         object.__setattr__(self, "values", values)
         if values.shape[1] != len(self.tasks):
@@ -283,6 +286,8 @@ def empty_matrix(tasks: Sequence[str] = ()) -> Matrix:
 def with_tasks(matrix: Matrix, tasks: Sequence[str]) -> Matrix:
     """The same entries with `tasks` as the first columns, in that order; new ones are NaN, the other columns follow in their old order."""
     names = tuple(dict.fromkeys((*tasks, *matrix.tasks)))
+    if names == matrix.tasks:
+        return matrix
     values = np.full((len(matrix.values), len(names)), np.nan)
     column = {name: j for j, name in enumerate(names)}
     values[:, [column[name] for name in matrix.tasks]] = matrix.values
@@ -301,6 +306,7 @@ def with_row(matrix: Matrix, row: int, entries: Mapping[str, float]) -> Matrix:
     values[: matrix.learned + 1] = matrix.values
     for j, name in enumerate(matrix.tasks):
         values[row, j] = entries.get(name, values[row, j])
+    values.flags.writeable = False
     return Matrix(matrix.tasks, values)
 
 

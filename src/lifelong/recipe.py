@@ -54,7 +54,8 @@ class Training(Part):
         scheduler: a class of torch.optim.lr_scheduler with its arguments, stepped after each epoch.
         clip_norm: largest norm of the gradient. None: not clipped.
         reset_optimizer: start each task with a new optimizer.
-        threads: threads of each run. Fixed by the recipe, whatever --workers is, because sums of floats depend on it.
+        threads: threads of each run. Fixed by the recipe, whatever --workers is, because sums of floats depend on it. "auto": measured
+            when the experiment begins, and kept with its runs, so that all later ones have the same; see `lifelong.threads`.
     """
 
     optimizer: Call = Call(name="SGD", lr=0.1)  # type: ignore[call-arg]  # a Call takes any argument
@@ -63,9 +64,9 @@ class Training(Part):
     batch_size: Count = 32
     scheduler: Call | None = None
     clip_norm: Annotated[float, Field(gt=0)] | None = None
-    precision: Literal["float32", "bfloat16", "float16"] = "float32"
+    precision: Literal["float32", "bfloat16", "bf16", "float16"] = "float32"
     reset_optimizer: bool = True
-    threads: Count = 1
+    threads: Count | Literal["auto"] = 1
 
 
 class MethodPart(BaseModel):
@@ -164,6 +165,14 @@ class Recipe(Part):
         table = self.training.model_dump()
         _merge(table, self.methods[label].training)
         return _checked(Training, table, f"methods.{label}.training.")
+
+    def with_threads(self, threads: int) -> "Recipe":
+        """The recipe with so many threads where it says "auto"."""
+        table = self.model_dump(by_alias=True)
+        for training in (table["training"], *(part["training"] for part in table["methods"].values())):
+            if training.get("threads") == "auto":
+                training["threads"] = threads
+        return Recipe.model_validate(table)
 
     def network_of(self, label: str) -> Call:
         """The network of one method: the recipe's, with what the method's own table changes."""

@@ -21,7 +21,7 @@ from lifelong.tasks import Batch, Examples
 if TYPE_CHECKING:
     from lifelong.learner import Learner
 
-Precision = Literal["float32", "bfloat16", "float16"]
+Precision = Literal["float32", "bfloat16", "bf16", "float16"]
 WINDOW = 64  # steps between looks at the losses; a look waits for the device, a step does not
 
 
@@ -36,7 +36,8 @@ class Training:
         batch_size: examples a step; the last batch of a pass may be smaller.
         scheduler: from the optimizer to a torch learning rate scheduler, stepped after each epoch. None: a constant rate.
         clip_norm: the gradient is scaled down to this Euclidean norm, after the methods' edits. None: it is not.
-        precision: of the forward pass: "float32", or "bfloat16" or "float16" by autocast (float16 with a scaled loss).
+        precision: of the forward pass: "float32", or "bfloat16", for short "bf16", or "float16" by autocast (float16 with a scaled loss).
+            A processor without instructions for bfloat16 computes the same, slower than in float32.
         reset_optimizer: each task starts with a fresh optimizer; False: its state is carried from task to task.
         workers: processes that read a torch Dataset; 0: this one. Sets in memory need none.
     """
@@ -58,8 +59,10 @@ class Training:
                 raise ValueError(f"{name} is {value!r}; expected an integer >= {least}")
         if self.clip_norm is not None and not self.clip_norm > 0:
             raise ValueError(f"clip_norm is {self.clip_norm!r}; expected a number > 0, or None for no clipping")
+        if self.precision == "bf16":
+            object.__setattr__(self, "precision", "bfloat16")
         if self.precision not in ("float32", "bfloat16", "float16"):
-            raise ValueError(f"precision is {self.precision!r}; expected 'float32', 'bfloat16' or 'float16'")
+            raise ValueError(f"precision is {self.precision!r}; expected 'float32', 'bfloat16', 'bf16' or 'float16'")
         for name, example in (("optimizer", "SGD, lr=0.1"), ("scheduler", "lr_scheduler.StepLR, step_size=10")):
             value = getattr(self, name)
             if not callable(value) and not (name == "scheduler" and value is None):

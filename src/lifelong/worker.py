@@ -93,7 +93,7 @@ def work(request: Request, reports: TextIO, processes: Processes = ALONE) -> Non
     """
     recipe = Recipe.model_validate(request.recipe)
     training = recipe.training_of(request.method)
-    torch.set_num_threads(training.threads)
+    torch.set_num_threads(int(training.threads))  # the experiment has measured it where the recipe says "auto"
     folder = Path(request.result).with_suffix("")
     stream = parts.stream_of(recipe, request.seed, request.tasks)
     # A long stream's tasks are made when they are needed, and again the next time: all of them at once would not fit into memory.
@@ -120,7 +120,7 @@ def work(request: Request, reports: TextIO, processes: Processes = ALONE) -> Non
 
 def _evaluate(learner: Learner, recipe: Recipe, tasks: Sequence[Task]) -> None:
     """The matrix's row after the tasks learned so far, as far as the recipe wants it measured."""
-    learner.evaluate([tasks[i] for i in scheduled(recipe.evaluate, recipe.evaluate_most, len(learner.tasks), len(tasks))])
+    learner.evaluate(tasks[i] for i in scheduled(recipe.evaluate, recipe.evaluate_most, len(learner.tasks), len(tasks)))
 
 
 def result_of(learner: Learner, request: Request, tasks: Sequence[str] = ()) -> dict[str, Any]:
