@@ -3,6 +3,7 @@
 import json
 import os
 import platform
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 class Stored:
-    """The entries of one benchmark, in RESULTS/NAME.json.
+    """The entries of one benchmark, in RESULTS/NAME.json, with the machine and the seconds that measuring took in all.
 
     Args:
         name: of the benchmark.
@@ -22,7 +23,8 @@ class Stored:
 
     def __init__(self, name: str, settings: dict[str, Any], *, fresh: bool = False, folder: Path = RESULTS) -> None:
         self.path = folder / f"{name}.json"
-        self.content: dict[str, Any] = {"machine": machine(), "settings": settings, "entries": {}}
+        self.content: dict[str, Any] = {"machine": machine(), "settings": settings, "seconds": 0.0, "entries": {}}
+        self._since = time.monotonic()
         if self.path.is_file() and not fresh:
             earlier = json.loads(self.path.read_text(encoding="utf-8"))
             if earlier["settings"] == json.loads(json.dumps(settings)):
@@ -37,6 +39,9 @@ class Stored:
     def keep(self, name: str, entry: Any) -> None:
         """Writes one entry down."""
         self.entries[name] = entry
+        now = time.monotonic()
+        self.content["seconds"] += now - self._since
+        self._since = now
         self.path.parent.mkdir(parents=True, exist_ok=True)
         beside = self.path.with_suffix(".new")
         beside.write_text(json.dumps(self.content, indent=1, allow_nan=False) + "\n", encoding="utf-8")

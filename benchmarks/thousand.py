@@ -57,7 +57,7 @@ def live(name: str, tasks: int, looks: Sequence[int]) -> dict[str, dict[str, flo
         learner.learn(task, evaluate=False)
         seconds.append(time.perf_counter() - started)
         if number in looks:
-            measured = learner.evaluate(stream[i] for i in scheduled("log", MOST, number, tasks))  # type: ignore[misc]
+            measured = learner.evaluate(stream[i] for i in scheduled("seen", MOST, number, tasks))  # type: ignore[misc]
             accuracy = sampled_summary(measured.values)["accuracy"]
             seen[number] = {
                 "resident": resident(),

@@ -524,7 +524,7 @@ def test_wrong_settings(settings: dict[str, Any], text: str) -> None:
 def test_an_unknown_setting() -> None:
     with pytest.raises(TypeError) as caught:
         make().learn(blobs(), epoch=2)
-    assert str(caught.value).startswith("learn got an unknown setting 'epoch'; did you mean 'epochs'? Known: batch_size, clip_norm, epochs")
+    assert str(caught.value).startswith("learn got an unknown setting 'epoch'; did you mean 'epochs'? Known: batch_size, clip_norm")
 
 
 def test_settings_are_for_one_task() -> None:

@@ -42,6 +42,10 @@ class GrowthError(ValueError):
     """A network that can't be grown as it was asked to."""
 
 
+class CompileError(RuntimeError):
+    """torch.compile can't make machine code of the network."""
+
+
 class ProcessError(RuntimeError):
     """Several processes can't train this together, or one of them is gone."""
 

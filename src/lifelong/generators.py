@@ -84,10 +84,10 @@ class VAE(Generator):
         return loss
 
     def sample(self, count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        z = torch.randn(count, self.latent, generator=generator).to(self.means)
+        z = torch.randn(count, self.latent, generator=generator).to(self.means, non_blocking=True)
         y = torch.zeros(count, dtype=torch.int64, device=z.device)
         if self.conditional:
-            y = torch.randint(len(self.means), (count,), generator=generator).to(z.device)
+            y = torch.randint(len(self.means), (count,), generator=generator).to(z.device, non_blocking=True)
             z = z + self.means[y]
         output: Tensor = self.decoder(z)
         return (output.sigmoid() if self.likelihood == "bernoulli" else output).view(count, *self.shape), y

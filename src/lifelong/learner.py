@@ -50,7 +50,7 @@ class Learner:
             "task" (which task it is: one head each).
         classes: for the scenario "class": names that have outputs from the start, and so compete in training before a task brings them, as
             in protocols that know all classes beforehand. They are never predicted before. (): an output comes with its task.
-        optimizer, epochs, steps, batch_size, scheduler, clip_norm, precision, reset_optimizer, workers: see `Training`.
+        optimizer, epochs, steps, batch_size, scheduler, clip_norm, precision, reset_optimizer, workers, compile: see `Training`.
         seed: of the order of examples, of memories, of sampled labels, of dropout and of new rows of the head. Not of the model's
             weights, which are taken as they are; the models of `ll.models` have a seed of their own.
         device: "cpu", "cuda", "mps", ...
@@ -94,6 +94,7 @@ class Learner:
         precision: Precision = "float32",
         reset_optimizer: bool = True,
         workers: int = 0,
+        compile: bool = False,
     ) -> None:
         if scenario not in ("task", "domain", "class"):
             raise ScenarioError(f"scenario is {scenario!r}; {nearest(str(scenario), ['task', 'domain', 'class'])}")
@@ -107,7 +108,7 @@ class Learner:
         seed = int(seed)  # numpy's integers are another word to `seed_of`, and no JSON
         self.scenario: Scenario = scenario
         self.seed, self.device = seed, torch.device(device)
-        self.training = Training(optimizer, epochs, steps, batch_size, scheduler, clip_norm, precision, reset_optimizer, workers)
+        self.training = Training(optimizer, epochs, steps, batch_size, scheduler, clip_norm, precision, reset_optimizer, workers, compile)
         self.model = copy.deepcopy(model).to(self.device)
         self.methods = [copy.deepcopy(method).to(self.device) for method in methods]
         self.theta = Theta()

@@ -127,7 +127,7 @@ class Memory(nn.Module):
         if not slots:
             return
         contents, heads = self.contents, batch.head if isinstance(batch.head, int) else batch.head[positions]
-        into, chosen = (torch.tensor(each, device=self.y.device) for each in (slots, positions))
+        into, chosen = (torch.tensor(each).to(self.y.device, non_blocking=True) for each in (slots, positions))
         self._put(into, batch.x.index_select(0, chosen), batch.y.index_select(0, chosen), heads)
         contents.replace(slots, self._put_logits(into, logits.index_select(0, chosen)))
         if isinstance(heads, Tensor) or isinstance(contents.heads, Tensor) or heads != contents.heads:
@@ -227,5 +227,5 @@ class Memory(nn.Module):
     def take(self, slots: Tensor) -> Batch:
         """The examples in slots (n,)."""
         heads = self.contents.heads
-        chosen = slots.to(self.y.device)
+        chosen = slots.to(self.y.device, non_blocking=True)
         return Batch(self.x.index_select(0, chosen), self.y.index_select(0, chosen), heads if isinstance(heads, int) else heads[slots])

@@ -94,6 +94,7 @@ def learner_of(recipe: Recipe, label: str, seed: int, stream: Stream) -> Learner
         clip_norm=training.clip_norm,
         precision=training.precision,
         reset_optimizer=training.reset_optimizer,
+        compile=training.compile,
     )
 
 

@@ -54,6 +54,7 @@ class Training(Part):
         scheduler: a class of torch.optim.lr_scheduler with its arguments, stepped after each epoch.
         clip_norm: largest norm of the gradient. None: not clipped.
         reset_optimizer: start each task with a new optimizer.
+        compile: make machine code of the network, see `lifelong.training.Training`.
         threads: threads of each run. Fixed by the recipe, whatever --workers is, because sums of floats depend on it. "auto": measured
             when the experiment begins, and kept with its runs, so that all later ones have the same; see `lifelong.threads`.
     """
@@ -66,6 +67,7 @@ class Training(Part):
     clip_norm: Annotated[float, Field(gt=0)] | None = None
     precision: Literal["float32", "bfloat16", "bf16", "float16"] = "float32"
     reset_optimizer: bool = True
+    compile: bool = False
     threads: Count | Literal["auto"] = 1
 
 

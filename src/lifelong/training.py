@@ -12,6 +12,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.optim import lr_scheduler
 
+from lifelong.compiling import compiled
 from lifelong.errors import NonFiniteError, nearest
 from lifelong.models.heads import Forward
 from lifelong.optimizers import DEFAULT, OptimizerFactory, Scheduler, SchedulerFactory, describe_factory, make_optimizer, step_of
@@ -40,6 +41,8 @@ class Training:
             A processor without instructions for bfloat16 computes the same, slower than in float32.
         reset_optimizer: each task starts with a fresh optimizer; False: its state is carried from task to task.
         workers: processes that read a torch Dataset; 0: this one. Sets in memory need none.
+        compile: let torch.compile make machine code of the features' part of a step, for a C++ compiler and seconds once a process. It
+            pays for convolutional networks, and makes small MLPs slower. Sums are rounded otherwise than without, and dropout draws others.
     """
 
     optimizer: OptimizerFactory = DEFAULT
@@ -51,6 +54,7 @@ class Training:
     precision: Precision = "float32"
     reset_optimizer: bool = True
     workers: int = 0
+    compile: bool = False
 
     def __post_init__(self) -> None:
         for name in ("epochs", "steps", "batch_size", "workers"):
@@ -63,6 +67,8 @@ class Training:
             object.__setattr__(self, "precision", "bfloat16")
         if self.precision not in ("float32", "bfloat16", "float16"):
             raise ValueError(f"precision is {self.precision!r}; expected 'float32', 'bfloat16', 'bf16' or 'float16'")
+        if not isinstance(self.compile, bool):
+            raise ValueError(f"compile is {self.compile!r}; expected True or False")
         for name, example in (("optimizer", "SGD, lr=0.1"), ("scheduler", "lr_scheduler.StepLR, step_size=10")):
             value = getattr(self, name)
             if not callable(value) and not (name == "scheduler" and value is None):
@@ -121,7 +127,7 @@ class Run:
 
     def batches(self, generator: torch.Generator, device: torch.device) -> Iterator[Batch]:
         """Batches from the current position on; the caller counts them by `advance`."""
-        position, size, examples = self.position, self.training.batch_size, self.examples
+        position, size, examples, here = self.position, self.training.batch_size, self.examples, device.type == "cpu"
         while not self.finished:
             if position.order is None:
                 position.order = generator.get_state()
@@ -131,7 +137,7 @@ class Run:
                 repeat(examples.head) if isinstance(examples.head, int) else torch.split(examples.head[order], size)
             )
             for (x, y), head in zip(examples.batches(order, size, self.training.workers), heads, strict=False):
-                yield Batch(x, y, head) if device.type == "cpu" else Batch(x.to(device), y.to(device), head)
+                yield Batch(x, y, head) if here else Batch(x.to(device, non_blocking=True), y.to(device, non_blocking=True), head)
                 if self.finished:
                     return
 
@@ -149,7 +155,7 @@ class Run:
 def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
     """The step, made of the moments that the learner's methods really override; it returns the loss, detached."""
     theta, optimizer, scaler = learner.theta, run.optimizer, run.scaler
-    features_of, logits_of = run.forward.features, run.forward.logits
+    features_of, logits_of = _features(learner, run), run.forward.logits
     parameters, precision, optimizer_step = theta.parameters, run.training.precision, step_of(optimizer)
     mixes, terms, afters = (_overridden(learner, moment) for moment in ("mix", "loss", "after_step"))
     edit_gradient = _gradient_editor(learner, run)
@@ -204,6 +210,11 @@ def assemble(learner: "Learner", run: Run) -> Callable[[Batch], Tensor]:
         return loss.detach()
 
     return step
+
+
+def _features(learner: "Learner", run: Run) -> Callable[[Tensor], Tensor]:
+    network, size = run.forward.features, min(run.training.batch_size, len(run.examples))
+    return compiled(learner, network, size) if run.training.compile else network
 
 
 def _overridden(learner: "Learner", moment: str) -> list[Callable[..., Any]]:

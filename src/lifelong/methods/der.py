@@ -83,7 +83,7 @@ class DER(Method):
         chosen = torch.randint(known, (2 * size if self.beta else size,), generator=learner.generator(self))
         if known < filled:
             chosen = torch.tensor([earlier[place] for place in chosen.tolist()])
-        now.z = memory.logits.index_select(0, (chosen[:size] if self.beta else chosen).to(batch.y.device))
+        now.z = memory.logits.index_select(0, (chosen[:size] if self.beta else chosen).to(batch.y.device, non_blocking=True))
         joined = batch.joined(memory.take(chosen))  # the batch, x' and x''
         return Batch(joined.x, joined.y, joined.head, self._weights(batch, len(joined), size))
 

@@ -101,7 +101,7 @@ class GenerativeReplay(Method):
         if learner.scenario == "task":
             head = torch.randint(len(learner.tasks), (size,), generator=random)  # heads are in the order of the tasks
             return Batch(x, teacher(x, head).argmax(1), head)
-        rows = torch.tensor(learner.learned_rows(0), device=x.device)
+        rows = torch.tensor(learner.learned_rows(0)).to(x.device, non_blocking=True)
         return Batch(x, rows[teacher(x, 0)[:, rows].argmax(1)], 0)
 
     def end_task(self, learner: "Learner", task: Task) -> None:

@@ -210,7 +210,7 @@ class Heads(nn.Module):
         columns = max(len(names) for names in self.classes)
         logits = features.new_full((len(features), columns), -torch.inf)
         for each in sorted(set(head.tolist())):
-            chosen = (head == each).nonzero().squeeze(1).to(features.device)
+            chosen = (head == each).nonzero().squeeze(1).to(features.device, non_blocking=True)
             part = self.layers[each](self.read(features[chosen], each))
             part = nn.functional.pad(part, (0, columns - part.shape[1]), value=-torch.inf)
             logits = logits.index_copy(0, chosen, part.to(logits.dtype))
