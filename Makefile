@@ -1,5 +1,6 @@
 # make demo: the main job on the embedded digits.  make test: everything.  make check: format, lint, types (make lint), fast tests.
-# make bench: all benchmarks, and docs/speed.md from what they measured. Stopped and called again, it goes on where it was.
+# make bench: all benchmarks, and docs/speed.md from what they measured. Stopped and called again, it goes on where it was;
+# make bench FRESH=--fresh measures everything again.
 # Each creates and fills .venv when that has not been done; PYTHON=python3.12 picks another interpreter for it.
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -26,11 +27,12 @@ check: lint
 	@$(PYTEST) -q -m "not slow"
 
 bench: .venv/.installed
-	$(BENCH) benchmarks/step.py
-	$(BENCH) benchmarks/ways.py
-	$(BENCH) benchmarks/stream.py
-	$(BENCH) benchmarks/thousand.py
-	$(BENCH) benchmarks/peers.py
+	$(BENCH) benchmarks/step.py $(FRESH)
+	$(BENCH) benchmarks/ways.py $(FRESH)
+	$(BENCH) benchmarks/pieces.py $(FRESH)
+	$(BENCH) benchmarks/stream.py $(FRESH)
+	$(BENCH) benchmarks/thousand.py $(FRESH)
+	$(BENCH) benchmarks/peers.py $(FRESH)
 	$(BENCH) benchmarks/speed.py
 
 format: .venv/.installed

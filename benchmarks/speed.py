@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import peers
+import pieces
 import step
 import thousand
 import ways
@@ -28,7 +29,8 @@ from lifelong.report.digest import Estimate, estimate
 from lifelong.report.units import UNDEFINED, count, percent, percent_with_spread, seconds, size
 
 DOCS, WORDS = Path(__file__).parent.parent / "docs", Path(__file__).with_name("speed_words.md")
-BENCHMARKS = ("step", "peers", "thousand", "stream", "ways")
+BENCHMARKS = ("step", "peers", "thousand", "stream", "ways", "pieces")
+BEFORE = "step-before"  # what `step.py` measured before it led to changes
 NOT_MEASURED = "not measured"
 LOOKS = ("10", "100", "1000")  # tasks after which `thousand.py` looks
 SHOWN = [f"{int(look):,}" for look in LOOKS]
@@ -75,7 +77,7 @@ class Pair(NamedTuple):
 
 def read(folder: Path) -> Results:
     """The files that there are."""
-    paths = {name: folder / f"{name}.json" for name in BENCHMARKS}
+    paths = {name: folder / f"{name}.json" for name in (*BENCHMARKS, BEFORE)}
     return {name: json.loads(path.read_text(encoding="utf-8")) for name, path in paths.items() if path.is_file()}
 
 
@@ -126,7 +128,7 @@ def machines(results: Results) -> Lines:
     if "peers" in results:
         pinned = ", ".join(f"{name} {version}" for name, version in results["peers"]["settings"]["versions"].items())
         yield f"- lifelong and Avalanche side by side, in an environment of their own: {pinned}."
-    took = sum(content["seconds"] for content in results.values())
+    took = sum(results[name]["seconds"] for name in BENCHMARKS if name in results)
     yield f"- Measuring took {took / 60:.0f} minutes in all."
     missing = [f"`{name}.py`" for name in BENCHMARKS if name not in results]
     if missing:
@@ -152,6 +154,15 @@ def passes(content: Content) -> Lines:
         ["method", *columns],
         ([name, *(cell(entry, field) for entry in each for field in (name, f"{name}, by hand"))] for name, each in found.items()),
     )
+
+
+def before(content: Content) -> Lines:
+    """The ratios of both kinds, of the sizes that were measured then."""
+    entries: Entries = content["entries"]
+    loops = {name: entry for name, entry in entries.items() if "finetune" in entry}
+    yield from table(["", *step.PENALTIES], ([name, *(cell(entry, each) for each in step.PENALTIES)] for name, entry in loops.items()))
+    others = {name: entry for name, entry in entries.items() if name not in loops}
+    yield from table(["", "to bare passes"], ([name, cell(entry, name.partition(";")[0])] for name, entry in others.items()))
 
 
 def seeds_of(entries: Entries, method: str, batch: str) -> int:
@@ -475,9 +486,21 @@ def way(kind: str, content: Content) -> Lines:
     yield from table(["", *WAYS[kind]], rows)
 
 
+def piece(content: Content) -> Lines:
+    """All parts of a step in one table."""
+    keys = [f"{kind}, {name}" for kind, (_, names) in pieces.MEASURES.items() for name in names]
+    found = {key: content["entries"].get(key) for key in keys}
+    columns = {"other way": "other_seconds", "way taken": "seconds", "bare passes": "bare_seconds"}
+    yield from table(
+        ["", *(f"{column}, µs" for column in columns)], ([key, *(cell(e, f, micro) for f in columns.values())] for key, e in found.items())
+    )
+
+
 PLACES: dict[str, tuple[str, Callable[[Content], Lines]]] = {
     "penalties": ("step", penalties),
     "passes": ("step", passes),
+    "before": (BEFORE, before),
+    "pieces": ("pieces", piece),
     "peers": ("peers", peers_tables),
     "differences": ("peers", differences),
     "failures": ("peers", failures),

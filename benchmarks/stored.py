@@ -17,7 +17,7 @@ class Stored:
 
     Args:
         name: of the benchmark.
-        settings: what the numbers depend on; results of other settings are started over.
+        settings: what the numbers depend on; results of other settings, or of another machine, are started over.
         fresh: start over in any case.
     """
 
@@ -27,7 +27,7 @@ class Stored:
         self._since = time.monotonic()
         if self.path.is_file() and not fresh:
             earlier = json.loads(self.path.read_text(encoding="utf-8"))
-            if earlier["settings"] == json.loads(json.dumps(settings)):
+            if all(earlier[name] == json.loads(json.dumps(self.content[name])) for name in ("machine", "settings")):
                 self.content = earlier
 
     @property

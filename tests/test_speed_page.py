@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-SCRIPTS = ("speed", "step", "passes", "common", "peers", "peers_work", "thousand", "ways", "stored")
+SCRIPTS = ("speed", "step", "passes", "pieces", "common", "peers", "peers_work", "thousand", "ways", "stored")
 MACHINE = {"processor": "A processor", "cores": 2, "torch": "2.13.0", "python": "3.11.7"}
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -169,7 +169,8 @@ def test_both_libraries_are_compared_by_medians_over_seeds(page: str) -> None:
 
 
 def test_what_must_be_said_of_a_row_is_said_below(page: str) -> None:
-    notes = [line for line in after(page, "### 10 examples a step").splitlines() if line.startswith("- ")]
+    peers = after(page, "### 10 examples a step").split("\n## ")[0]
+    notes = [line for line in peers.splitlines() if line.startswith("- ")]
     assert notes == [
         "- ≠: the accuracies differ by more than twice the standard error of their difference: naive, mas.",
         "- si: not the same number of steps, 40 here and 50 in Avalanche.",
@@ -207,6 +208,7 @@ def test_the_page_says_where_and_with_what_was_measured(page: str) -> None:
         "- lifelong 0.1.0.",
         "- lifelong and Avalanche side by side, in an environment of their own: torch 2.14.1, avalanche-lib 0.6.0.",
         "- Measuring took 8 minutes in all.",  # 5 times 90 seconds, rounded to even
+        "- Here not measured: `pieces.py`.",
     ]
     assert "elsewhere" not in page
 
@@ -224,7 +226,7 @@ def test_a_benchmark_that_was_not_run_is_not_measured(speed: Any, tmp_path: Path
     (tmp_path / "speed").mkdir()
     (tmp_path / "speed" / "thousand.svg").write_text("of earlier results")
     page = write(speed, tmp_path, {"step": made_up()["step"]})
-    assert "- Here not measured: `peers.py`, `thousand.py`, `stream.py`, `ways.py`." in page
+    assert "- Here not measured: `peers.py`, `thousand.py`, `stream.py`, `ways.py`, `pieces.py`." in page
     assert after(page, "### What failed").splitlines()[1] == "`benchmarks/peers.py`: not measured."
     assert "`benchmarks/step.py`: not measured" not in page
     assert "![" not in page
