@@ -11,7 +11,21 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-SCRIPTS = ("speed", "step", "passes", "pieces", "common", "peers", "peers_work", "thousand", "ways", "stored")
+SCRIPTS = (
+    "speed",
+    "speed_tables",
+    "speed_peers",
+    "speed_thousand",
+    "step",
+    "passes",
+    "pieces",
+    "common",
+    "peers",
+    "peers_work",
+    "thousand",
+    "ways",
+    "stored",
+)
 MACHINE = {"processor": "A processor", "cores": 2, "torch": "2.13.0", "python": "3.11.7"}
 SVG = "{http://www.w3.org/2000/svg}"
 
