@@ -81,11 +81,11 @@ def test_stored_runs_have_the_settings_that_their_command_gives() -> None:
         recipe = recipes.load(stored["recipe"])
         changed = {run["method"] for run in stored["runs"] if "--set" in stored["commands"][run["command"]]["command"]}
         for method in stored["settings"].keys() - changed:
-            had, training = stored["settings"][method], recipe.training_of(method)
+            had = stored["settings"][method]
             ours = {
                 "stream": recipe.stream.model_dump(),
                 "network": recipe.network_of(method).model_dump(),
-                "training": training.model_dump(exclude={"epochs"} if training.steps else {"steps"}),
+                "training": recipe.training_of(method).described(),
             }
             stale = f"{name}, {method}: the recipe has other settings than its stored runs: run and store it anew"
             assert difference({key: had[key] for key in ours}, ours) is None, stale

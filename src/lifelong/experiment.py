@@ -201,7 +201,7 @@ class Experiment:
             **({} if self.recipe.watch_every is None else {"watch_every": self.recipe.watch_every}),
             **({} if self.recipe.evaluate == "all" else {"evaluate": self.recipe.evaluate}),
             **({} if self.recipe.evaluate_most is None else {"evaluate_most": self.recipe.evaluate_most}),
-            "training": training.model_dump(exclude={"epochs" if training.steps else "steps", *(() if training.compile else ("compile",))}),
+            "training": training.described(),
             "methods": {name: method.arguments() for name, method in methods.items()},
         }
 

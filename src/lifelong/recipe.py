@@ -70,6 +70,11 @@ class Training(Part):
     compile: bool = False
     threads: Count | Literal["auto"] = 1
 
+    def described(self) -> Table:
+        """As results have it: without what has no effect."""
+        idle = {"epochs" if self.steps else "steps", *([] if self.compile else ["compile"])}
+        return self.model_dump(exclude=idle)
+
 
 class MethodPart(BaseModel):
     """A method of the recipe: the table's name is its label, its other keys are the method's arguments.
