@@ -210,8 +210,9 @@ class Memory(nn.Module):
             raise MethodError(
                 f"a ring memory of {self.capacity} can't give {tasks} tasks an example each; make it larger or use 'reservoir'"
             )
-        used = self.task[: self.filled]
-        kept = torch.cat([used[:0], *((used == each).nonzero().squeeze(1)[-share:] for each in sorted(set(used.tolist())))])
+        used = self.task[: self.filled]  # in the order of the tasks
+        ends = used.bincount().cumsum(0)
+        kept = (ends[used] - torch.arange(len(used), device=used.device) <= share).nonzero().squeeze(1)
         for slot in (self.x, self.y, self.head, self.task):
             if len(slot):
                 slot[: len(kept)] = slot[kept]

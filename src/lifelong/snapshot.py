@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lifelong.learner import Learner
 
-COPIED = ("theta", "dormant", "tasks", "journal", "methods", "_network", "model", "_initial", "cost")
+COPIED = ("theta", "dormant", "methods", "_network", "model", "_initial", "cost")
 SHARED = ("matrix", "told", "routed", "chosen", "_unfinished", "_carried")  # replaced, and never changed in place
-GROWING = ("watched", "sizes")  # lists that only get longer
+GROWING = ("tasks", "journal", "watched", "sizes")  # lists that only get longer
 
 
 def taken(learner: "Learner") -> dict[str, Any]:
