@@ -114,9 +114,8 @@ def main() -> None:
     for kind, (measure, names) in MEASURES.items():
         for name in names:
             key = f"{kind}, {name}"
-            if key not in stored.entries:
-                stored.keep(key, measure(name))
-            print(f"{key}: {', '.join(f'{field} {1e6 * value:.1f} µs' for field, value in stored.entries[key].items())}", flush=True)
+            entry = stored.entry(key, functools.partial(measure, name))
+            print(f"{key}: {', '.join(f'{field} {1e6 * value:.1f} µs' for field, value in entry.items())}", flush=True)
 
 
 if __name__ == "__main__":

@@ -75,9 +75,7 @@ def main() -> None:
     stored = Stored("step", {"repeats": REPEATS, "version": ll.__version__}, fresh=arguments.fresh)
     for name, measure in measures.items():
         if name.startswith(tuple(arguments.only.split(","))):
-            if name not in stored.entries:
-                stored.keep(name, measure())
-            entry = stored.entries[name]
+            entry = stored.entry(name, measure)
             shares = "  ".join(f"{key} {value:.2f}" for key, value in entry.items() if key != "bare_seconds")
             print(f"{name}: bare {1e6 * entry['bare_seconds']:.0f} µs; {shares}", flush=True)
 

@@ -4,6 +4,7 @@ import json
 import os
 import platform
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,12 @@ class Stored:
         """What was measured so far."""
         entries: dict[str, Any] = self.content["entries"]
         return entries
+
+    def entry(self, name: str, measure: Callable[[], Any]) -> Any:
+        """What was measured under a name, now where it was not before."""
+        if name not in self.entries:
+            self.keep(name, measure())
+        return self.entries[name]
 
     def keep(self, name: str, entry: Any) -> None:
         """Writes one entry down."""

@@ -118,9 +118,7 @@ def main() -> None:
     torch.set_num_threads(1)
     stored = Stored("stream", {"recipes": RECIPES, "pair": PAIR, "version": ll.__version__}, fresh=arguments.fresh)
     for name, measure in MEASURES.items():
-        if name not in stored.entries:
-            stored.keep(name, measure())
-        print(f"{name}: {said(stored.entries[name])}", flush=True)
+        print(f"{name}: {said(stored.entry(name, measure))}", flush=True)
 
 
 if __name__ == "__main__":

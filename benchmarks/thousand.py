@@ -84,12 +84,16 @@ def main() -> None:
         return
     settings = {"tasks": arguments.tasks, "examples": EXAMPLES, "batch": BATCH, "hidden": HIDDEN}
     stored = Stored("thousand", settings, fresh=arguments.fresh)
+
+    def alone(name: str) -> dict[str, dict[str, float]]:
+        command = [sys.executable, __file__, "--one", name, "--tasks", str(arguments.tasks)]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+        seen: dict[str, dict[str, float]] = json.loads(done.stdout)
+        return seen
+
     for name in arguments.methods.split(","):
-        if name not in stored.entries:
-            command = [sys.executable, __file__, "--one", name, "--tasks", str(arguments.tasks)]
-            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-            stored.keep(name, json.loads(done.stdout))
-        said = (f"{n}: {1000 * e['seconds']:.0f} ms, {e['resident'] / 1e6:.0f} MB" for n, e in stored.entries[name].items())
+        entry = stored.entry(name, functools.partial(alone, name))
+        said = (f"{n}: {1000 * e['seconds']:.0f} ms, {e['resident'] / 1e6:.0f} MB" for n, e in entry.items())
         print(f"{name:<11} {'; '.join(said)}", flush=True)
 
 

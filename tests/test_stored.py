@@ -23,7 +23,8 @@ def test_an_interrupted_benchmark_goes_on(stored: Any, tmp_path: Path) -> None:
     first.keep("a", {"seconds": 1.5})
     again = stored.Stored("some", {"sizes": (1, 2)}, folder=tmp_path)
     assert again.entries == {"a": {"seconds": 1.5}}
-    again.keep("b", {"seconds": 2.5})
+    assert again.entry("a", lambda: pytest.fail("measured again")) == {"seconds": 1.5}
+    assert again.entry("b", lambda: {"seconds": 2.5}) == {"seconds": 2.5}
     content = json.loads((tmp_path / "some.json").read_text(encoding="utf-8"))
     assert list(content["entries"]) == ["a", "b"]
     assert content["seconds"] > first.content["seconds"] > 0

@@ -259,11 +259,11 @@ def test_batches_are_handed_over_without_waiting() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: torch knows of it when the host waits")
 @pytest.mark.parametrize("name", [name for name in CASES if name not in WAITS])
 def test_a_step_on_a_gpu_waits_for_nothing(name: str) -> None:
-    """But a task's first step, as above."""
+    """But a task's first step, as above: torch raises where the host waits."""
     _, step, batches, advance = a_third_task(name, ConvNet(1, [4]), "cuda")
     step(next(batches))
     advance()
-    before = torch.cuda.get_sync_debug_mode()
+    before, taken = torch.cuda.get_sync_debug_mode(), 0
     for batch in batches:
         torch.cuda.set_sync_debug_mode("error")
         try:
@@ -271,3 +271,5 @@ def test_a_step_on_a_gpu_waits_for_nothing(name: str) -> None:
         finally:
             torch.cuda.set_sync_debug_mode(before)
         advance()
+        taken += 1
+    assert taken >= 4

@@ -257,7 +257,7 @@ def _status(run: Run) -> str | None:
 
 def cores() -> int:
     """How many processes at once suit this machine."""
-    return min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, MOST_WORKERS)
+    return min(threads.cores(), MOST_WORKERS)
 
 
 @contextmanager

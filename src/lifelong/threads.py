@@ -38,9 +38,13 @@ def fixed(recipe: Recipe, stream: Stream, runs: Sequence[Json]) -> Recipe:
     if os.environ.get("WORLD_SIZE", "1") != "1":
         raise RecipeError("training.threads: 'auto' is not for runs with torchrun; give a number, as in --set training.threads=2")
     known = next((run["config"]["training"]["threads"] for run in runs if run["method"] in asking), None)
-    free = len(os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count() or 1))
-    most = free // (len(recipe.methods) * len(recipe.seed_list()))
+    most = cores() // (len(recipe.methods) * len(recipe.seed_list()))
     return recipe.with_threads(known or (fastest(recipe, asking[0], stream, most) if most > 1 else 1))
+
+
+def cores() -> int:
+    """How many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def fastest(recipe: Recipe, label: str, stream: Stream, most: int) -> int:

@@ -42,7 +42,8 @@ class Training:
         reset_optimizer: each task starts with a fresh optimizer; False: its state is carried from task to task.
         workers: processes that read a torch Dataset; 0: this one. Sets in memory need none.
         compile: let torch.compile make machine code of the features' part of a step, for a C++ compiler and seconds once a process. It
-            pays for convolutional networks, and makes small MLPs slower. Sums are rounded otherwise than without, and dropout draws others.
+            paid for a small convolutional network, not for a ResNet, and makes small MLPs slower (docs/speed.md). Sums are rounded
+            otherwise than without, and dropout draws others.
     """
 
     optimizer: OptimizerFactory = DEFAULT
